@@ -1,0 +1,336 @@
+//! The one value a host builds: store, clients and policy together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::client::AuthenticatedClient;
+use crate::client::ClientAuthError;
+use crate::client::ClientAuthenticator;
+use crate::client::Credentials;
+use crate::clock::Clock;
+use crate::clock::SystemClock;
+use crate::clock::Timestamp;
+use crate::event::Endpoint;
+use crate::event::Event;
+use crate::event::EventSink;
+use crate::event::NoEvents;
+use crate::policy::Policy;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::store::Claim;
+use crate::store::OwnedToken;
+use crate::store::StoreError;
+use crate::store::StoreErrorKind;
+use crate::store::TokenStore;
+use crate::throttle::Caller;
+use crate::throttle::Misuse;
+use crate::throttle::NoThrottle;
+use crate::throttle::Throttle;
+use crate::token::PresentedToken;
+use crate::token::TokenRecord;
+use crate::token::TokenTypeHint;
+use crate::token::Verdict;
+use crate::wire::basic::Scratch;
+use crate::wire::cors;
+use crate::wire::cors::OriginRegistry;
+use crate::wire::error::EndpointError;
+use crate::wire::form::Form;
+use crate::wire::request::Request;
+use crate::wire::response::Response;
+
+/// What the endpoints work with. Built once, shared in the host's state, cheap to clone, without type
+/// parameters.
+///
+/// ```
+/// use std::sync::Arc;
+/// use annul::client::RegisteredClients;
+/// use annul::{Authority, MemoryStore, profile};
+///
+/// let store = Arc::new(MemoryStore::new()); // the token endpoint issues into the same one
+/// let authority = Authority::new(Arc::clone(&store), RegisteredClients::default())
+///     .policy(profile::hyperid());
+/// ```
+#[derive(Clone)]
+pub struct Authority(Arc<Parts>);
+
+#[derive(Clone)]
+struct Parts {
+    store: Arc<dyn TokenStore>,
+    clients: Arc<dyn ClientAuthenticator>,
+    policy: Policy,
+    events: Arc<dyn EventSink>,
+    throttle: Arc<dyn Throttle>,
+    origins: Option<Arc<dyn OriginRegistry>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authority {
+    /// The default policy, no audit log, no throttle, no cross-origin callers, the system's clock.
+    pub fn new(
+        store: impl TokenStore + 'static,
+        clients: impl ClientAuthenticator + 'static,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            store: Arc::new(store),
+            clients: Arc::new(clients),
+            policy: Policy::default(),
+            events: Arc::new(NoEvents),
+            throttle: Arc::new(NoThrottle),
+            origins: None,
+            clock: Arc::new(SystemClock),
+        }))
+    }
+
+    /// Decides by this policy, or by a profile's.
+    #[must_use]
+    pub fn policy(self, policy: impl Into<Policy>) -> Self {
+        let policy = policy.into();
+        self.with(|parts| parts.policy = policy)
+    }
+
+    /// Tells this sink everything that happens.
+    #[must_use]
+    pub fn events(self, events: impl EventSink + 'static) -> Self {
+        self.with(|parts| parts.events = Arc::new(events))
+    }
+
+    /// Asks this throttle before it hears a caller.
+    #[must_use]
+    pub fn throttle(self, throttle: impl Throttle + 'static) -> Self {
+        self.with(|parts| parts.throttle = Arc::new(throttle))
+    }
+
+    /// Answers preflights, and lets scripts of these origins read answers (RFC 7009 section 2.3).
+    #[must_use]
+    pub fn origins(self, origins: impl OriginRegistry + 'static) -> Self {
+        self.with(|parts| parts.origins = Some(Arc::new(origins)))
+    }
+
+    /// Takes the time from this clock.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.with(|parts| parts.clock = Arc::new(clock))
+    }
+
+    /// What it decides by.
+    pub fn current_policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// What its clock shows: the cutoff for a revocation "now".
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Applies a revocation of the host's own: no HTTP in sight.
+    ///
+    /// ```
+    /// # async fn demo(authority: annul::Authority) -> Result<(), annul::store::StoreError> {
+    /// use annul::{Reason, Revocation, Target};
+    ///
+    /// let everything_of_alice = Target::Subject("alice".into());
+    /// let now = authority.now();
+    /// authority
+    ///     .revoke(Revocation::by_operator(everything_of_alice, Reason::PasswordChanged, now))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError`]: it may or may not have been applied. Apply it again: that is safe.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<Revoked, StoreError> {
+        let applied = self.apply(&revocation).await;
+        if applied.is_err() {
+            self.emit(&Event::StoreFailed { endpoint: None });
+        }
+        applied
+    }
+
+    /// Whether a token is still good: for resource servers in the same process.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError`]: not known. Refuse the request; a token that cannot be checked is not good.
+    pub async fn check(&self, token: PresentedToken<'_>) -> Result<Verdict, StoreError> {
+        if token.expose_secret().len() > self.0.policy.limits.token_bytes {
+            return Ok(Verdict::Unknown);
+        }
+        let found = self.0.store.find(token, None).await;
+        match found {
+            Ok(Some(record)) => Ok(record.verdict(self.now())),
+            Ok(None) => Ok(Verdict::Unknown),
+            Err(error) => {
+                self.emit(&Event::StoreFailed { endpoint: None });
+                Err(error)
+            }
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.0.events.emit(event);
+    }
+
+    /// Method, media type, size, decoding, repeated names.
+    pub(crate) fn read<'a>(&self, request: &Request<'a>) -> Result<Form<'a>, EndpointError> {
+        if request.method() != "POST" {
+            return Err(EndpointError::MethodNotAllowed);
+        }
+        Form::read(request, &self.0.policy)
+    }
+
+    /// One credential mechanism, throttle, authentication.
+    pub(crate) async fn authenticate(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        form: &Form<'_>,
+    ) -> Result<AuthenticatedClient, EndpointError> {
+        let mut scratch = Scratch::default();
+        let credentials = Credentials::read(request, form, &mut scratch, &self.0.policy)?;
+        let caller = Caller::new(request.peer_address(), credentials.claimed_client());
+        let throttle = &self.0.throttle;
+        throttle
+            .admit(caller, self.throttle_time())
+            .map_err(|slow| EndpointError::Throttled {
+                retry_after: slow.retry_after,
+            })?;
+        match self.0.clients.authenticate(credentials).await {
+            Ok(client) => Ok(client),
+            Err(ClientAuthError::Rejected) => {
+                throttle.report(caller, Misuse::AuthenticationFailed, self.throttle_time());
+                self.emit(&Event::ClientAuthenticationFailed { endpoint });
+                Err(EndpointError::InvalidClient {
+                    header: request.has_authorization(),
+                })
+            }
+            Err(ClientAuthError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Everything known about the presented token, whatever the hint.
+    pub(crate) async fn find(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        client: &AuthenticatedClient,
+        token: &str,
+        hint: Option<TokenTypeHint<'_>>,
+    ) -> Result<Option<TokenRecord>, EndpointError> {
+        // A token this long, or with characters that no token has, cannot be ours: no look-up.
+        let plausible = token.len() <= self.0.policy.limits.token_bytes
+            && !crate::wire::basic::has_control(token);
+        let found = match plausible {
+            true => self.0.store.find(PresentedToken::new(token), hint).await?,
+            false => None,
+        };
+        if found.is_none() {
+            let caller = Caller::new(request.peer_address(), Some(client.id().as_str()));
+            self.0
+                .throttle
+                .report(caller, Misuse::UnknownToken, self.throttle_time());
+            self.emit(&Event::UnknownToken {
+                endpoint,
+                client: client.id(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Whose the token is, and what that means for this client.
+    pub(crate) fn claim(
+        &self,
+        endpoint: Endpoint,
+        record: TokenRecord,
+        client: &AuthenticatedClient,
+    ) -> Claim {
+        let owner = record.grant().client_id();
+        if owner != client.id() {
+            let kind = record.kind();
+            self.emit(&Event::ForeignToken {
+                endpoint,
+                client: client.id(),
+                owner,
+                kind,
+            });
+        }
+        OwnedToken::claim(record, client, self.0.policy.foreign_token)
+    }
+
+    /// Writes the entry, and tells of it once it is durable.
+    pub(crate) async fn apply(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        let outcome = self.0.store.revoke(revocation).await?;
+        self.emit(&Event::Revoked {
+            revocation,
+            outcome,
+        });
+        Ok(outcome)
+    }
+
+    /// The answer to a preflight; none where cross-origin requests are not served.
+    pub(crate) fn preflight(&self, request: &Request<'_>) -> Option<Response> {
+        let serves = self.0.origins.is_some() && request.is_preflight();
+        serves.then(|| cors::preflight(self.0.policy.headers))
+    }
+
+    /// The last step of every endpoint: the error table, and the cross-origin headers.
+    pub(crate) fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        outcome: Result<Response, EndpointError>,
+    ) -> Response {
+        let response = outcome.unwrap_or_else(|error| {
+            match error {
+                EndpointError::ServerError | EndpointError::Unavailable { .. } => {
+                    self.emit(&Event::StoreFailed {
+                        endpoint: Some(endpoint),
+                    });
+                }
+                EndpointError::Throttled { .. } => self.emit(&Event::Throttled { endpoint }),
+                EndpointError::InvalidClient { .. }
+                | EndpointError::InvalidGrant(_)
+                | EndpointError::InvalidRequest(_)
+                | EndpointError::MediaType
+                | EndpointError::MethodNotAllowed
+                | EndpointError::TooLarge
+                | EndpointError::UnsupportedTokenType => {}
+            }
+            error.respond(&self.0.policy)
+        });
+        match &self.0.origins {
+            Some(origins) => cors::expose(response, request, origins.as_ref()),
+            None => response,
+        }
+    }
+
+    /// The time for the throttle.
+    fn throttle_time(&self) -> Timestamp {
+        self.now()
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("policy", &self.0.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<StoreError> for EndpointError {
+    fn from(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::Conflict | StoreErrorKind::Unavailable => Self::Unavailable {
+                retry_after: error.suggested_retry(),
+            },
+            StoreErrorKind::Corrupt => Self::ServerError,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Client metadata, by the names of the registration specifications.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// How a client authenticates (`token_endpoint_auth_method`).
+///
+/// There is no separate registered method for the revocation endpoint: RFC 7009 section 2.1 refers to the
+/// token endpoint's.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// Identifier and secret in the `Authorization` header; the default of RFC 7591 section 2.
+    #[default]
+    ClientSecretBasic,
+    /// A JWT under a MAC with the secret as key.
+    ClientSecretJwt,
+    /// Identifier and secret in the form.
+    ClientSecretPost,
+    /// A public client: its identifier alone.
+    None,
+    /// A JWT signed with a registered key.
+    PrivateKeyJwt,
+    /// A certificate that the client registered itself (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth,
+    /// A certificate of a trusted authority (RFC 8705 section 2.1).
+    TlsClientAuth,
+}
+
+impl AuthMethod {
+    /// The registered name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretJwt => "client_secret_jwt",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::None => "none",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
+            Self::TlsClientAuth => "tls_client_auth",
+        }
+    }
+}
+
+/// What a client registered (RFC 7591 section 2; OpenID Connect registration and logout; RFC 8705).
+///
+/// Members that this crate does not know are ignored; members that belong to features which are not built in
+/// are kept.
+///
+/// ```
+/// use annul::client::{AuthMethod, ClientMetadata};
+///
+/// let json = r#"{ "client_id": "spa", "token_endpoint_auth_method": "none", "logo_uri": "x" }"#;
+/// let metadata: ClientMetadata = serde_json::from_str(json).unwrap();
+/// assert_eq!(metadata.token_endpoint_auth_method, AuthMethod::None);
+/// metadata.validate().unwrap();
+/// ```
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+#[serde(default)]
+pub struct ClientMetadata {
+    /// The client identifier.
+    pub client_id: String,
+    /// How it authenticates; `client_secret_basic` where it does not say.
+    pub token_endpoint_auth_method: AuthMethod,
+    /// The one algorithm its assertions are signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<String>,
+    /// Where its key set is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks: Option<serde_json::Value>,
+    /// `web` or `native`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application_type: Option<String>,
+    /// The algorithm its ID tokens, and so its logout tokens, are signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_signed_response_alg: Option<String>,
+    /// Where a browser may be sent after logout; compared byte for byte.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where logout tokens go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether logout tokens must name the session.
+    pub backchannel_logout_session_required: bool,
+    /// What is loaded in an iframe on logout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_uri: Option<String>,
+    /// Whether that must name issuer and session.
+    pub frontchannel_logout_session_required: bool,
+    /// The expected subject of its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_subject_dn: Option<String>,
+    /// The expected DNS name in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_dns: Option<String>,
+    /// The expected URI in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_uri: Option<String>,
+    /// The expected IP address in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_ip: Option<String>,
+    /// The expected email address in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth_san_email: Option<String>,
+}
+
+/// Why metadata cannot be registered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMetadata {
+    /// `client_id` is empty or holds characters outside `VSCHAR` (RFC 6749 appendix A.1).
+    #[error("client_id must be one or more visible ASCII characters")]
+    ClientId,
+    /// `jwks` and `jwks_uri` exclude each other (RFC 7591 section 2).
+    #[error("jwks and jwks_uri exclude each other")]
+    TwoKeySets,
+    /// More than one subject was registered for the certificate (RFC 8705 section 2.1.2).
+    #[error("exactly one expected certificate subject may be registered")]
+    TwoSubjects,
+}
+
+impl ClientMetadata {
+    /// The metadata of a client that authenticates by `method`.
+    pub fn new(client_id: impl Into<String>, method: AuthMethod) -> Self {
+        Self {
+            client_id: client_id.into(),
+            token_endpoint_auth_method: method,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a key set stands in the metadata itself.
+    pub const fn has_jwks(&self) -> bool {
+        self.jwks.is_some()
+    }
+
+    /// Checks what the registration specifications forbid.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidMetadata`], naming the first rule that is broken.
+    pub fn validate(&self) -> Result<(), InvalidMetadata> {
+        if self.client_id.is_empty() || !self.client_id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(InvalidMetadata::ClientId);
+        }
+        if self.jwks.is_some() && self.jwks_uri.is_some() {
+            return Err(InvalidMetadata::TwoKeySets);
+        }
+        let subjects = [
+            &self.tls_client_auth_subject_dn,
+            &self.tls_client_auth_san_dns,
+            &self.tls_client_auth_san_uri,
+            &self.tls_client_auth_san_ip,
+            &self.tls_client_auth_san_email,
+        ];
+        if subjects.into_iter().flatten().count() > 1 {
+            return Err(InvalidMetadata::TwoSubjects);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Who is asking? The trait an authenticator implements, and the shipped one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::store::StoreError;
+
+mod authenticated;
+mod credentials;
+mod metadata;
+mod registered;
+mod registry;
+mod secret;
+
+pub use authenticated::AuthenticatedClient;
+pub use authenticated::ClientKind;
+pub use credentials::Credentials;
+pub use credentials::Presented;
+pub use metadata::AuthMethod;
+pub use metadata::ClientMetadata;
+pub use metadata::InvalidMetadata;
+pub use registered::RegisteredClients;
+pub use registry::Client;
+pub use registry::ClientRegistry;
+pub use registry::ClientTable;
+pub use secret::SecretDigest;
+
+/// Decides whether credentials are a registered client's.
+///
+/// # A whole implementation
+///
+/// ```
+/// use annul::client::{
+///     AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientKind, Credentials, Presented,
+///     SecretDigest,
+/// };
+/// use async_trait::async_trait;
+///
+/// /// A server with one client.
+/// struct OneClient {
+///     digest: SecretDigest,
+/// }
+///
+/// #[async_trait]
+/// impl ClientAuthenticator for OneClient {
+///     async fn authenticate(
+///         &self,
+///         credentials: Credentials<'_>,
+///     ) -> Result<AuthenticatedClient, ClientAuthError> {
+///         let &Presented::Basic { client_id, secret, .. } = credentials.presented() else {
+///             return Err(ClientAuthError::Rejected);
+///         };
+///         // The digest is compared for unknown names too: both failures cost the same.
+///         let secret_matches = self.digest.matches(secret);
+///         if client_id == "web" && secret_matches {
+///             Ok(credentials.accepted_as("web".into(), ClientKind::Confidential))
+///         } else {
+///             Err(ClientAuthError::Rejected)
+///         }
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait ClientAuthenticator: Send + Sync {
+    /// Accepts the credentials, with [`Credentials::accepted_as`], or rejects them.
+    ///
+    /// Called once for each request, before any token is looked up.
+    ///
+    /// # Security
+    ///
+    /// - Accepting wrong credentials lets a stranger revoke and introspect that client's tokens.
+    /// - Answering faster, or otherwise, for unknown clients than for wrong secrets tells strangers which
+    ///   clients exist.
+    ///
+    /// # Errors
+    ///
+    /// - [`ClientAuthError::Rejected`]: not a registered client's credentials, whatever is wrong with them.
+    /// - [`ClientAuthError::Store`]: not known now; the endpoint answers 503, never 401.
+    async fn authenticate(
+        &self,
+        credentials: Credentials<'_>,
+    ) -> Result<AuthenticatedClient, ClientAuthError>;
+}
+
+/// Why credentials were not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientAuthError {
+    /// They are not a registered client's.
+    #[error("client authentication failed")]
+    Rejected,
+    /// The place where clients are registered failed.
+    #[error("the client registry failed")]
+    Store(#[from] StoreError),
+}
+
+type Answer<'f> =
+    Pin<Box<dyn Future<Output = Result<AuthenticatedClient, ClientAuthError>> + Send + 'f>>;
+
+macro_rules! forward {
+    ($($Pointer:ty),+) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: ClientAuthenticator + ?Sized> ClientAuthenticator for $Pointer {
+            fn authenticate<'s, 'c, 'f>(&'s self, credentials: Credentials<'c>) -> Answer<'f>
+            where
+                's: 'f,
+                'c: 'f,
+                Self: 'f,
+            {
+                (**self).authenticate(credentials)
+            }
+        }
+    )+};
+}
+
+forward!(&T, Box<T>, Arc<T>);

@@ -1,0 +1,178 @@
+//! Registered clients, and where they are looked up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::client::ClientMetadata;
+use crate::client::SecretDigest;
+use crate::clock::Timestamp;
+use crate::id::ClientId;
+use crate::policy::CascadePolicy;
+use crate::store::StoreError;
+
+/// Looks a client's registration up.
+#[async_trait]
+pub trait ClientRegistry: Send + Sync {
+    /// The client of this identifier; none if there is no such client.
+    ///
+    /// Called once for each request, before its credentials are checked.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`](crate::store::StoreErrorKind::Unavailable): not known now; the
+    ///   endpoint answers 503.
+    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError>;
+}
+
+#[async_trait]
+impl<R: ClientRegistry + ?Sized> ClientRegistry for Arc<R> {
+    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        (**self).client(id).await
+    }
+}
+
+/// One registered client.
+///
+/// ```
+/// use annul::client::{AuthMethod, Client, ClientMetadata};
+///
+/// let metadata = ClientMetadata::new("web", AuthMethod::ClientSecretBasic);
+/// let client = Client::new(metadata).secret("web-secret").may_introspect();
+/// assert_eq!(client.id().as_str(), "web");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    id: ClientId,
+    metadata: ClientMetadata,
+    secrets: Vec<LiveSecret>,
+    may_introspect: bool,
+    disabled: bool,
+    cascade: Option<CascadePolicy>,
+}
+
+/// A secret that may still be used.
+#[derive(Clone, Debug)]
+pub(super) struct LiveSecret {
+    pub(super) digest: SecretDigest,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl Client {
+    /// A client without a secret.
+    pub fn new(metadata: ClientMetadata) -> Self {
+        Self {
+            id: ClientId::new(&metadata.client_id),
+            metadata,
+            secrets: Vec::new(),
+            may_introspect: false,
+            disabled: false,
+            cascade: None,
+        }
+    }
+
+    /// Adds a secret that does not expire. While a secret is rotated, the old and the new one are both added.
+    /// Only its digest is kept.
+    #[must_use]
+    pub fn secret(self, secret: &str) -> Self {
+        self.secret_digest(SecretDigest::of(secret), None)
+    }
+
+    /// Adds a secret that was digested at registration, and when it expires (`client_secret_expires_at`).
+    #[must_use]
+    pub fn secret_digest(mut self, digest: SecretDigest, expires_at: Option<Timestamp>) -> Self {
+        self.secrets.push(LiveSecret { digest, expires_at });
+        self
+    }
+
+    /// Lets the client introspect every client's tokens: for resource servers.
+    #[must_use]
+    pub const fn may_introspect(mut self) -> Self {
+        self.may_introspect = true;
+        self
+    }
+
+    /// Replaces the policy's cascade for this client.
+    #[must_use]
+    pub const fn cascade(mut self, cascade: CascadePolicy) -> Self {
+        self.cascade = Some(cascade);
+        self
+    }
+
+    /// Suspends the client: it can no longer authenticate. Its tokens live on until
+    /// [`Target::Client`](crate::Target::Client) is revoked.
+    #[must_use]
+    pub const fn disabled(mut self) -> Self {
+        self.disabled = true;
+        self
+    }
+
+    /// Its identifier.
+    pub const fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// What it registered.
+    pub const fn metadata(&self) -> &ClientMetadata {
+        &self.metadata
+    }
+
+    pub(super) fn secrets(&self) -> &[LiveSecret] {
+        &self.secrets
+    }
+
+    pub(super) const fn introspects(&self) -> bool {
+        self.may_introspect
+    }
+
+    pub(super) const fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+
+    pub(super) const fn own_cascade(&self) -> Option<CascadePolicy> {
+        self.cascade
+    }
+}
+
+/// A registry in memory, filled once.
+///
+/// ```
+/// use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable};
+///
+/// let spa = Client::new(ClientMetadata::new("spa", AuthMethod::None));
+/// let table = ClientTable::from_iter([spa]);
+/// assert_eq!(table.len(), 1);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ClientTable(HashMap<ClientId, Arc<Client>>);
+
+impl ClientTable {
+    /// How many clients are registered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Client> for ClientTable {
+    fn from_iter<I: IntoIterator<Item = Client>>(clients: I) -> Self {
+        Self(
+            clients
+                .into_iter()
+                .map(|client| (client.id.clone(), Arc::new(client)))
+                .collect(),
+        )
+    }
+}
+
+#[async_trait]
+impl ClientRegistry for ClientTable {
+    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        Ok(self.0.get(id).cloned())
+    }
+}

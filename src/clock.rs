@@ -1,0 +1,158 @@
+//! Time as a value: nothing in this crate asks the operating system what time it is, except
+//! [`SystemClock`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+/// An instant, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// Milliseconds, not the seconds of a JWT: a password change and the login after it fall into the
+/// same second easily, and only one of the two must survive.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::Timestamp;
+///
+/// let noon = Timestamp::from_unix_seconds(1_700_000_000);
+/// let later = noon + Duration::from_millis(1);
+/// assert!(later > noon);
+/// assert_eq!(later.as_unix_seconds(), 1_700_000_000);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Later than any other instant: the expiry of a token that never expires.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_unix_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From seconds since the Unix epoch, as in a JWT's `exp`; saturates at [`Timestamp::MAX`].
+    pub const fn from_unix_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_unix_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn as_unix_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Saturates at [`Timestamp::MAX`]: an overflow must not turn a far expiry into a past one.
+    fn add(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+impl std::ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Saturates at the Unix epoch.
+    fn sub(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+}
+
+/// Tells the time.
+///
+/// # Security
+///
+/// A clock that runs slow keeps expired tokens alive; one that runs fast ends them early and stamps
+/// revocations in the future, which also covers what is granted until then.
+pub trait Clock: Send + Sync {
+    /// The present instant. Called once for each request.
+    fn now(&self) -> Timestamp;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
+/// The operating system's clock.
+///
+/// ```
+/// use annul::{Clock, SystemClock, Timestamp};
+///
+/// assert!(SystemClock.now() > Timestamp::from_unix_seconds(1_700_000_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a unit value: there is nothing to add"
+)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that may ask"
+    )]
+    fn now(&self) -> Timestamp {
+        // Before 1970 the clock is plainly wrong: then the epoch itself is as good an answer.
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::default() + since
+    }
+}
+
+/// A clock that stands still until it is told to move; for tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::{Clock, FakeClock, Timestamp};
+///
+/// let clock = FakeClock::at(Timestamp::from_unix_seconds(1_000));
+/// clock.advance(Duration::from_secs(5));
+/// assert_eq!(clock.now(), Timestamp::from_unix_seconds(1_005));
+/// ```
+pub struct FakeClock(AtomicU64);
+
+impl FakeClock {
+    /// A clock that shows `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(AtomicU64::new(now.as_unix_millis()))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now() + by);
+    }
+
+    /// Sets the clock, backwards too.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_unix_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl fmt::Debug for FakeClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FakeClock").field(&self.now()).finish()
+    }
+}

@@ -1,0 +1,113 @@
+//! RFC 7662 token introspection: for resource servers that ask over HTTP.
+
+use serde::Serialize;
+
+use crate::authority::Authority;
+use crate::client::AuthenticatedClient;
+use crate::client::ClientKind;
+use crate::event::Endpoint;
+use crate::token::TokenKind;
+use crate::token::TokenRecord;
+use crate::token::TokenTypeHint;
+use crate::token::Verdict;
+use crate::wire::error::EndpointError;
+use crate::wire::error::Flaw;
+use crate::wire::form::Parameter;
+use crate::wire::request::Request;
+use crate::wire::response::Response;
+
+/// What an active token stands for (RFC 7662 section 2.2).
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    /// `access_token` or `refresh_token`: a resource server must not take the one for the other.
+    token_use: &'static str,
+}
+
+const INACTIVE: &[u8] = br#"{"active":false}"#;
+
+/// Answers one request to the introspection endpoint (RFC 7662).
+///
+/// The caller authenticates as a confidential client. One that
+/// [may introspect](crate::client::Client::may_introspect) sees every client's tokens, another sees its own.
+/// Every other token, dead, unknown or not for this caller, is `{"active":false}` and nothing else.
+///
+/// ```
+/// # async fn demo(authority: annul::Authority) {
+/// use annul::Request;
+///
+/// let request = Request::post(b"token=at-1")
+///     .header("content-type", b"application/x-www-form-urlencoded")
+///     .header("authorization", b"Basic d2ViOndlYi1zZWNyZXQ=");
+/// let response = annul::handle_introspect(&authority, &request).await;
+/// println!("{}", String::from_utf8_lossy(response.body()));
+/// # }
+/// ```
+pub async fn handle_introspect(authority: &Authority, request: &Request<'_>) -> Response {
+    let outcome = match authority.preflight(request) {
+        Some(preflight) => Ok(preflight),
+        None => introspect(authority, request).await,
+    };
+    authority.answer(Endpoint::Introspection, request, outcome)
+}
+
+async fn introspect(
+    authority: &Authority,
+    request: &Request<'_>,
+) -> Result<Response, EndpointError> {
+    let form = authority.read(request)?;
+    // s2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization"
+    let client = authority
+        .authenticate(Endpoint::Introspection, request, &form)
+        .await?;
+    if client.kind() == ClientKind::Public {
+        return Err(EndpointError::InvalidClient {
+            header: request.has_authorization(),
+        });
+    }
+    let token = form.get(Parameter::Token).ok_or(Flaw::MissingToken)?;
+    let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);
+    let found = authority
+        .find(Endpoint::Introspection, request, &client, token, hint)
+        .await?;
+    let visible = found.filter(|record| may_see(&client, record));
+    // s2.2: an inactive token's answer says nothing else about it, "including why".
+    let body = match visible.map(|record| record.verdict(authority.now())) {
+        Some(Verdict::Active(record)) => describe(&record).into(),
+        Some(Verdict::Consumed | Verdict::Expired | Verdict::Revoked { .. } | Verdict::Unknown)
+        | None => std::borrow::Cow::Borrowed(INACTIVE),
+    };
+    Ok(Response::empty(200, authority.current_policy().headers).with_json(body))
+}
+
+fn may_see(client: &AuthenticatedClient, record: &TokenRecord) -> bool {
+    client.may_introspect() || record.grant().client_id() == client.id()
+}
+
+fn describe(record: &TokenRecord) -> Vec<u8> {
+    let grant = record.grant();
+    let expiry = record.expires_at();
+    let active = Active {
+        active: true,
+        scope: grant.scopes(),
+        client_id: grant.client_id().as_str(),
+        sub: grant.subject_id().map(|subject| subject.as_str()),
+        exp: (expiry != crate::clock::Timestamp::MAX).then(|| expiry.as_unix_seconds()),
+        iat: record.issued_at().map(|issued| issued.as_unix_seconds()),
+        token_use: match record.kind() {
+            TokenKind::AccessToken => "access_token",
+            TokenKind::RefreshToken => "refresh_token",
+        },
+    };
+    // Strings and numbers cannot fail to serialize; if they ever did, the token would count as dead.
+    serde_json::to_vec(&active).unwrap_or_else(|_| INACTIVE.to_vec())
+}

@@ -1,0 +1,84 @@
+//! Logout with a refresh token: the session ends for all of its clients.
+
+use crate::authority::Authority;
+use crate::event::Endpoint;
+use crate::policy::LogoutSuccess;
+use crate::policy::LogoutUnknown;
+use crate::policy::Policy;
+use crate::store::Claim;
+use crate::token::TokenKind;
+use crate::token::TokenTypeHint;
+use crate::wire::error::EndpointError;
+use crate::wire::error::Flaw;
+use crate::wire::error::TokenFlaw;
+use crate::wire::form::Parameter;
+use crate::wire::request::Request;
+use crate::wire::response::Response;
+
+/// Answers one request to the logout endpoint: a form with `refresh_token` and the client's credentials.
+///
+/// Ends the session that the token belongs to, for every client in it, in one write; or the grant alone, for an
+/// offline token. An expired or already exchanged token still logs its session out, and repeating a logout is
+/// no error.
+///
+/// ```
+/// # async fn demo(authority: annul::Authority) {
+/// use annul::Request;
+///
+/// let request = Request::post(b"refresh_token=rt-1&client_id=web&client_secret=web-secret")
+///     .header("content-type", b"application/x-www-form-urlencoded");
+/// let response = annul::handle_logout(&authority, &request).await;
+/// println!("{}", response.status());
+/// # }
+/// ```
+pub async fn handle_logout(authority: &Authority, request: &Request<'_>) -> Response {
+    let outcome = match authority.preflight(request) {
+        Some(preflight) => Ok(preflight),
+        None => logout(authority, request).await,
+    };
+    authority.answer(Endpoint::Logout, request, outcome)
+}
+
+async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response, EndpointError> {
+    let policy = authority.current_policy();
+    let form = authority.read(request)?;
+    let client = authority
+        .authenticate(Endpoint::Logout, request, &form)
+        .await?;
+    let token = form
+        .get(Parameter::RefreshToken)
+        .ok_or(Flaw::MissingRefreshToken)?;
+    let hint = Some(TokenTypeHint::RefreshToken);
+    let Some(record) = authority
+        .find(Endpoint::Logout, request, &client, token, hint)
+        .await?
+    else {
+        return match policy.logout.unknown_token {
+            LogoutUnknown::InvalidGrant => {
+                Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken))
+            }
+            LogoutUnknown::Succeed => Ok(success(policy)),
+        };
+    };
+    // An access token in its place is a mistake of the client's; a 200 would leave the user logged in.
+    if record.kind() != TokenKind::RefreshToken {
+        return Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken));
+    }
+    let owned = match authority.claim(Endpoint::Logout, record, &client) {
+        Claim::Owned(owned) => owned,
+        Claim::ForeignIgnored => return Ok(success(policy)),
+        Claim::ForeignRefused => {
+            return Err(EndpointError::InvalidGrant(TokenFlaw::ForeignRefreshToken));
+        }
+    };
+    authority.apply(&owned.logout(authority.now())).await?;
+    Ok(success(policy))
+}
+
+const fn success(policy: &Policy) -> Response {
+    let status = match policy.logout.success {
+        LogoutSuccess::NoContent204 => 204,
+        LogoutSuccess::Ok200 => 200,
+    };
+    Response::empty(status, policy.headers)
+}

@@ -1,0 +1,576 @@
+//! Where tokens and revocations are kept: the traits a store implements.
+//!
+//! A host with its own token tables implements [`TokenStore`], two methods, and is done. The other traits
+//! are optional abilities, implemented by the shipped stores.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::id::ClientId;
+use crate::id::SessionId;
+use crate::id::Subject;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+use crate::token::TargetKind;
+use crate::token::TokenRecord;
+use crate::token::TokenTypeHint;
+
+mod forward;
+#[cfg(feature = "memory")]
+pub mod memory;
+mod owned;
+
+#[cfg(feature = "memory")]
+pub use memory::MemoryStore;
+pub(crate) use owned::Claim;
+pub use owned::OwnedToken;
+
+/// Finds tokens and revokes them: all that the endpoints need.
+///
+/// # A whole implementation
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+///
+/// use annul::store::{StoreError, TokenStore};
+/// use annul::{
+///     Grant, PresentedToken, Revocation, Revoked, Timestamp, TokenId, TokenKind, TokenRecord,
+///     TokenState, TokenTypeHint,
+/// };
+/// use async_trait::async_trait;
+///
+/// /// A host's own table: what it knows about each token, and the revocations so far.
+/// #[derive(Default)]
+/// struct Tokens {
+///     rows: HashMap<String, (TokenKind, Arc<Grant>, Timestamp)>,
+///     ledger: Mutex<Vec<Revocation>>,
+/// }
+///
+/// #[async_trait]
+/// impl TokenStore for Tokens {
+///     async fn find(
+///         &self,
+///         token: PresentedToken<'_>,
+///         _hint: Option<TokenTypeHint<'_>>,
+///     ) -> Result<Option<TokenRecord>, StoreError> {
+///         // A real table is keyed by a digest of the token, never by the token.
+///         let Some((kind, grant, expiry)) = self.rows.get(token.expose_secret()) else {
+///             return Ok(None);
+///         };
+///         let id = TokenId::named(token.expose_secret().len().to_string());
+///         let record = TokenRecord::new(id, *kind, Arc::clone(grant), *expiry);
+///         let ledger = self.ledger.lock().map_err(|_| StoreError::corrupt("poisoned"))?;
+///         Ok(Some(match ledger.iter().find(|revocation| revocation.covers(&record)) {
+///             Some(by) => record.with_state(TokenState::Revoked { by: by.target().kind() }),
+///             None => record,
+///         }))
+///     }
+///
+///     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+///         let mut ledger = self.ledger.lock().map_err(|_| StoreError::corrupt("poisoned"))?;
+///         if ledger.iter().any(|entry| entry.target() == revocation.target()) {
+///             return Ok(Revoked::Already);
+///         }
+///         ledger.push(revocation.clone());
+///         Ok(Revoked::Newly)
+///     }
+/// }
+/// ```
+///
+/// A longer one, with time and SQL-like tables, is `examples/custom_store.rs`.
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// Everything known about a presented token: any kind, live or dead.
+    ///
+    /// Called by every endpoint, once for each request, after the caller has authenticated. `hint` is an order
+    /// to search in and never a filter: a store that finds nothing of the hinted kind looks at all others
+    /// (RFC 7009 section 2.1). Expired, consumed and revoked tokens are found too, for as long as the store
+    /// remembers them: their owner may want the rest of the grant dead.
+    ///
+    /// # Security
+    ///
+    /// - Saying `None` for a live token answers 200 and revokes nothing: the worst lie there is.
+    /// - Naming the wrong client in the record's grant lets that client revoke the token.
+    /// - Leaving out [`TokenState::Revoked`](crate::TokenState::Revoked) makes introspection call a dead token
+    ///   good.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`]: not known now; the endpoint answers 503.
+    /// - [`StoreErrorKind::Corrupt`]: never to be known; the endpoint answers 500.
+    async fn find(
+        &self,
+        token: PresentedToken<'_>,
+        hint: Option<TokenTypeHint<'_>>,
+    ) -> Result<Option<TokenRecord>, StoreError>;
+
+    /// Applies one revocation: atomic, durable when it returns, idempotent.
+    ///
+    /// Called after ownership was proved, or by the host's own code. From the moment it returns, `find`
+    /// reports every token that [`Revocation::covers`] as revoked, on every node, tokens that are issued later
+    /// included. Applying it again, or with an earlier cutoff, changes nothing and is no error.
+    ///
+    /// # Security
+    ///
+    /// - Returning `Ok` before the entry would survive a crash un-revokes the token after one.
+    /// - Dropping the returned future half way must leave the entry either written or not written.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`]: perhaps applied, perhaps not; the endpoint answers 503 and the
+    ///   caller repeats the request.
+    /// - [`StoreErrorKind::Conflict`]: another writer won, and repeating helps; answered 503 too.
+    /// - [`StoreErrorKind::Corrupt`]: the endpoint answers 500.
+    async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError>;
+}
+
+/// Records what the token endpoint issues, so that it can be found and revoked later.
+///
+/// ```
+/// # async fn demo() -> Result<(), annul::store::StoreError> {
+/// use std::time::Duration;
+/// use annul::store::{Issued, TokenLedger};
+/// use annul::{Clock, Grant, MemoryStore, NewToken, PresentedToken, SystemClock};
+///
+/// let store = MemoryStore::new();
+/// let now = SystemClock.now();
+/// let grant = Grant::new("g1", "web", now).subject("alice").session("s1");
+/// let tokens = [
+///     NewToken::access(PresentedToken::new("at-1"), now + Duration::from_secs(600)),
+///     NewToken::refresh(PresentedToken::new("rt-1"), now + Duration::from_secs(86_400)),
+/// ];
+/// assert_eq!(store.issue(grant, &tokens, now).await?, Issued::Live);
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait TokenLedger: TokenStore {
+    /// Records tokens that were just made for `grant`.
+    ///
+    /// Called by the host's token endpoint before it answers. Recording the same token of the same grant again
+    /// changes nothing, and never revives it.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Conflict`]: a token of this value exists under another grant; make a new one.
+    /// - [`StoreErrorKind::Unavailable`]: do not hand the tokens out.
+    async fn issue(
+        &self,
+        grant: Grant,
+        tokens: &[NewToken<'_>],
+        now: Timestamp,
+    ) -> Result<Issued, StoreError>;
+
+    /// Exchanges a refresh token for its successors, in one step: of any number of callers with the same
+    /// token, one wins.
+    ///
+    /// Called by the host's token endpoint for `grant_type=refresh_token`, after it has authenticated the
+    /// client.
+    ///
+    /// # Security
+    ///
+    /// A consumed token that comes back after the grace window, or from before the previous generation, is
+    /// reuse: the whole grant is revoked (RFC 9700 section 4.14). A token that was revoked on purpose is never
+    /// revived by the window.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`]: do not hand the successors out.
+    async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError>;
+
+    /// Opens a session, or adds participants to one that is open.
+    ///
+    /// Called when a user has logged in, and whenever another client of the session gets its first token.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Conflict`]: the session belongs to another subject, or was logged out. Its name is
+    ///   spent; choose another.
+    /// - [`StoreErrorKind::Unavailable`]: not recorded.
+    async fn open_session(&self, session: Session) -> Result<(), StoreError>;
+
+    /// A session and its participants, open or logged out, while the store remembers it.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`]: not known now.
+    async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError>;
+}
+
+/// Forgets what can no longer matter.
+#[async_trait]
+pub trait Sweep: Send + Sync {
+    /// Removes at most `budget.rows` records whose time has come at `now`.
+    ///
+    /// Called by the host's timer. Only time decides what goes: a revocation stays until the last token it can
+    /// cover has expired. Safe to call from several places at once, and to stop half way.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Unavailable`]: nothing or a part was removed; call again later.
+    async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError>;
+}
+
+/// What [`TokenLedger::issue`] did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a new token either lives or does not"
+)]
+pub enum Issued {
+    /// A revocation already covers the grant: the tokens are recorded, dead. Do not hand them out.
+    BornDead {
+        /// What that revocation points at.
+        by: TargetKind,
+    },
+    /// The tokens are good.
+    Live,
+}
+
+/// The exchange of one refresh token for its successors.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::store::Rotation;
+/// use annul::{ClientId, NewToken, PresentedToken, Timestamp};
+///
+/// let now = Timestamp::from_unix_seconds(1_700_000_000);
+/// let client = ClientId::new("web");
+/// let successors = [NewToken::refresh(PresentedToken::new("rt-2"), now + Duration::from_secs(600))];
+/// let rotation = Rotation::new(PresentedToken::new("rt-1"), &client, &successors, now)
+///     .with_grace(Duration::from_secs(10));
+/// assert_eq!(rotation.grace(), Duration::from_secs(10));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rotation<'a> {
+    spent: PresentedToken<'a>,
+    client: &'a ClientId,
+    successors: &'a [NewToken<'a>],
+    now: Timestamp,
+    grace: Duration,
+}
+
+impl<'a> Rotation<'a> {
+    /// Exchanges `spent`, presented by `client`, for `successors`. No grace window.
+    pub const fn new(
+        spent: PresentedToken<'a>,
+        client: &'a ClientId,
+        successors: &'a [NewToken<'a>],
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            spent,
+            client,
+            successors,
+            now,
+            grace: Duration::ZERO,
+        }
+    }
+
+    /// For how long the token of the previous generation, and no older one, may be exchanged again: a client
+    /// whose answer got lost, or that refreshed in two tabs at once, is not logged out.
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The refresh token to exchange.
+    pub const fn spent(&self) -> PresentedToken<'a> {
+        self.spent
+    }
+
+    /// Who presents it.
+    pub const fn client(&self) -> &'a ClientId {
+        self.client
+    }
+
+    /// What it is exchanged for.
+    pub const fn successors(&self) -> &'a [NewToken<'a>] {
+        self.successors
+    }
+
+    /// When.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The grace window.
+    pub const fn grace(&self) -> Duration {
+        self.grace
+    }
+}
+
+/// What [`TokenLedger::rotate`] did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Rotated {
+    /// The successors are good; hand them out.
+    Applied(TokenRecord),
+    /// The token, of the previous generation, was exchanged once more within the grace window. The successors
+    /// are good; hand them out.
+    AppliedInGrace(TokenRecord),
+    /// Nothing was exchanged. Answer `invalid_grant`.
+    Refused(Refused),
+    /// The token had been exchanged before: its grant is now revoked. Answer `invalid_grant`.
+    Reused(TokenRecord),
+}
+
+/// Why a refresh token was not exchanged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// It has expired.
+    Expired,
+    /// It is another client's.
+    ForeignClient,
+    /// It is not a refresh token.
+    NotARefreshToken,
+    /// A revocation covers it.
+    Revoked {
+        /// What that revocation points at.
+        by: TargetKind,
+    },
+    /// It is not known.
+    Unknown,
+}
+
+/// A browser session at the authorization server, and the clients that take part in it.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::store::Session;
+/// use annul::Timestamp;
+///
+/// let login = Timestamp::from_unix_seconds(1_700_000_000);
+/// let session = Session::new("s1", "alice", login, login + Duration::from_secs(86_400))
+///     .client("web")
+///     .client("spa");
+/// assert_eq!(session.clients().len(), 2);
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Session {
+    id: SessionId,
+    subject: Subject,
+    started_at: Timestamp,
+    expires_at: Timestamp,
+    clients: Vec<ClientId>,
+}
+
+impl Session {
+    /// A session without participants.
+    pub fn new(
+        id: impl Into<SessionId>,
+        subject: impl Into<Subject>,
+        started_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            subject: subject.into(),
+            started_at,
+            expires_at,
+            clients: Vec::new(),
+        }
+    }
+
+    /// Adds a participant, once.
+    #[must_use]
+    pub fn client(mut self, client: impl Into<ClientId>) -> Self {
+        let client = client.into();
+        if !self.clients.contains(&client) {
+            self.clients.push(client);
+        }
+        self
+    }
+
+    /// Its identifier.
+    pub const fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Whose it is.
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// When it began.
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// The first instant at which it is over by itself.
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// The clients that take part in it.
+    pub fn clients(&self) -> &[ClientId] {
+        &self.clients
+    }
+
+    /// Takes the participants and the later expiry of `other`, which is the same session.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreErrorKind::Conflict`]: it is another subject's; this one is unchanged.
+    pub fn join(&mut self, other: &Self) -> Result<(), StoreError> {
+        if self.subject != other.subject {
+            return Err(StoreError::conflict(
+                "the session belongs to another subject",
+            ));
+        }
+        self.expires_at = self.expires_at.max(other.expires_at);
+        for client in &other.clients {
+            if !self.clients.contains(client) {
+                self.clients.push(client.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How much one [`Sweep::sweep`] may do.
+///
+/// ```
+/// use annul::store::SweepBudget;
+///
+/// assert_eq!(SweepBudget::rows(500).max_rows(), 500);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SweepBudget {
+    rows: usize,
+}
+
+impl SweepBudget {
+    /// At most this many records.
+    pub const fn rows(rows: usize) -> Self {
+        Self { rows }
+    }
+
+    /// At most how many records.
+    pub const fn max_rows(self) -> usize {
+        self.rows
+    }
+}
+
+impl Default for SweepBudget {
+    /// 1 000 records: well under a millisecond in memory.
+    fn default() -> Self {
+        Self::rows(1_000)
+    }
+}
+
+/// What one [`Sweep::sweep`] did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// How many records were removed.
+    pub removed: usize,
+    /// Whether the budget ran out first: call again soon.
+    pub more: bool,
+}
+
+impl Swept {
+    /// What a sweep reports.
+    pub const fn new(removed: usize, more: bool) -> Self {
+        Self { removed, more }
+    }
+}
+
+/// A store did not do what it was asked.
+///
+/// ```
+/// use annul::store::{StoreError, StoreErrorKind};
+///
+/// let error = StoreError::unavailable(std::io::Error::other("connection refused"));
+/// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+/// assert!(std::error::Error::source(&error).is_some());
+/// ```
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    retry_after: Option<Duration>,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What kind of failure it is; decides what the caller is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// Another writer was there first; a retry helps. Answered 503.
+    Conflict,
+    /// The data make no sense; a retry does not help. Answered 500.
+    Corrupt,
+    /// The store does not answer now. Answered 503.
+    Unavailable,
+}
+
+impl StoreError {
+    /// The store does not answer now.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Unavailable,
+            retry_after: None,
+            source: source.into(),
+        }
+    }
+
+    /// Another writer was there first.
+    pub fn conflict(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Conflict,
+            retry_after: None,
+            source: source.into(),
+        }
+    }
+
+    /// The data make no sense.
+    pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            kind: StoreErrorKind::Corrupt,
+            retry_after: None,
+            source: source.into(),
+        }
+    }
+
+    /// Says when to try again, for `Retry-After`.
+    #[must_use]
+    pub const fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// What kind of failure it is.
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// When to try again, if the store knows.
+    pub const fn suggested_retry(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            StoreErrorKind::Conflict => "the store saw a conflict",
+            StoreErrorKind::Corrupt => "the store is corrupt",
+            StoreErrorKind::Unavailable => "the store is unavailable",
+        })
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}

@@ -1,0 +1,159 @@
+//! The names under which tokens are kept: a keyed digest, never the token.
+
+use std::fmt;
+
+use hmac::Hmac;
+use hmac::KeyInit;
+use hmac::Mac;
+use sha2::Sha256;
+
+use crate::id::Namespace;
+use crate::id::Text;
+use crate::token::PresentedToken;
+
+/// The deployment's key for token digests.
+///
+/// A stolen database holds digests that nobody without this key can test a guess against, and the digest of a
+/// token in one [`Namespace`] is not its digest in another. Every process that shares a database needs the
+/// same key; losing it means that no token is found any more.
+///
+/// ```
+/// use annul::{DigestKey, Namespace, PresentedToken};
+///
+/// let key = DigestKey::new(&[7; 32]);
+/// let token = PresentedToken::new("45ghiukldjahdnhzdauz");
+/// assert_eq!(key.digest(token), key.digest(token));
+///
+/// let other = key.for_namespace(&Namespace::new("tenant-b"));
+/// assert_ne!(key.digest(token), other.digest(token));
+/// ```
+#[derive(Clone)]
+pub struct DigestKey(Hmac<Sha256>);
+
+impl DigestKey {
+    /// A key from 32 random bytes, kept wherever the deployment keeps its secrets.
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC fills a short key up with zeros to one block (RFC 2104).
+        let mut block = [0; 64];
+        let (head, _) = block.split_at_mut(key.len());
+        head.copy_from_slice(key);
+        Self(Hmac::new(&block.into()))
+    }
+
+    /// A key of the operating system's making: for stores that die with the process.
+    ///
+    /// # Panics
+    ///
+    /// Where the operating system has no randomness to give, nothing else can be relied on either.
+    #[cfg(feature = "memory")]
+    pub fn random() -> Self {
+        let mut key = [0; 32];
+        #[expect(
+            clippy::expect_used,
+            reason = "a predictable key would be worse than no server"
+        )]
+        getrandom::fill(&mut key).expect("the operating system provides randomness");
+        Self::new(&key)
+    }
+
+    /// The key for one tenant, derived from this one.
+    #[must_use]
+    pub fn for_namespace(&self, namespace: &Namespace) -> Self {
+        let mut derived = self.0.clone();
+        derived.update(b"annul namespace\0");
+        derived.update(namespace.as_str().as_bytes());
+        let key: [u8; 32] = derived.finalize().into_bytes().into();
+        Self::new(&key)
+    }
+
+    /// The digest under which a token is kept.
+    pub fn digest(&self, token: PresentedToken<'_>) -> TokenDigest {
+        let mut mac = self.0.clone();
+        mac.update(token.expose_secret().as_bytes());
+        TokenDigest(mac.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestKey([redacted])")
+    }
+}
+
+/// A token's keyed digest (HMAC-SHA-256): what stores keep in the token's place.
+///
+/// ```
+/// use annul::TokenDigest;
+///
+/// let stored = TokenDigest::from_bytes([1; 32]);
+/// assert_eq!(stored.as_bytes(), &[1; 32]);
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// A digest as it was stored.
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The digest, for storing.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to tell two apart in a test's output; useless without the key.
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "TokenDigest({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
+/// The name under which one token alone can be revoked: its digest, or the host's own name for its row.
+///
+/// ```
+/// use annul::{TokenDigest, TokenId};
+///
+/// assert_eq!(TokenId::named("row-17").name(), Some("row-17"));
+/// let digest = TokenDigest::from_bytes([1; 32]);
+/// assert_eq!(TokenId::from(digest).digest(), Some(&digest));
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct TokenId(Kept);
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Kept {
+    Digest(TokenDigest),
+    Named(Text),
+}
+
+impl TokenId {
+    /// A name of the host's own: a row's key, or a JWT's issuer and `jti`. Not the token.
+    pub fn named(name: impl AsRef<str>) -> Self {
+        Self(Kept::Named(Text::new(name.as_ref())))
+    }
+
+    /// The digest, where the token is kept under one.
+    pub const fn digest(&self) -> Option<&TokenDigest> {
+        match &self.0 {
+            Kept::Digest(digest) => Some(digest),
+            Kept::Named(_) => None,
+        }
+    }
+
+    /// The host's own name, where it has one.
+    pub fn name(&self) -> Option<&str> {
+        match &self.0 {
+            Kept::Digest(_) => None,
+            Kept::Named(name) => Some(name.as_str()),
+        }
+    }
+}
+
+impl From<TokenDigest> for TokenId {
+    fn from(digest: TokenDigest) -> Self {
+        Self(Kept::Digest(digest))
+    }
+}

@@ -1,0 +1,73 @@
+//! Cross-origin requests from browser clients (RFC 7009 section 2.3; the Fetch standard).
+
+use std::collections::HashSet;
+
+use crate::wire::request::Request;
+use crate::wire::response::Response;
+
+/// Knows from which origins registered clients call.
+///
+/// Asked for every request that carries an `Origin`, before anything else is known about it, so it answers
+/// from memory: refresh the set when registrations change.
+pub trait OriginRegistry: Send + Sync {
+    /// Whether some registered client's pages are served from this origin (`https://app.example`).
+    ///
+    /// # Security
+    ///
+    /// Saying yes lets scripts of that origin read the answer. It does not authenticate anybody: a request
+    /// still needs the client's credentials, and cookies play no part.
+    fn allows(&self, origin: &str) -> bool;
+}
+
+/// A fixed set of origins.
+///
+/// ```
+/// use annul::wire::cors::{OriginRegistry, Origins};
+///
+/// let origins = Origins::from_iter(["https://app.example"]);
+/// assert!(origins.allows("https://app.example"));
+/// assert!(!origins.allows("https://evil.example"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Origins(HashSet<Box<str>>);
+
+impl<O: Into<Box<str>>> FromIterator<O> for Origins {
+    fn from_iter<I: IntoIterator<Item = O>>(origins: I) -> Self {
+        Self(origins.into_iter().map(Into::into).collect())
+    }
+}
+
+impl OriginRegistry for Origins {
+    fn allows(&self, origin: &str) -> bool {
+        self.0.contains(origin)
+    }
+}
+
+/// Lets the scripts of a registered origin read `response`, errors included.
+pub(crate) fn expose(
+    response: Response,
+    request: &Request<'_>,
+    origins: &dyn OriginRegistry,
+) -> Response {
+    let Some(origin) = request.origin() else {
+        return response;
+    };
+    let response = response.with_header("vary", "Origin");
+    if origins.allows(origin) {
+        // The origin was found in our own set, so it is text that we wrote.
+        response.with_header("access-control-allow-origin", origin.to_owned())
+    } else {
+        response
+    }
+}
+
+/// The answer to a preflight, before it is exposed to the origin.
+pub(crate) fn preflight(headers: &'static [(&'static str, &'static str)]) -> Response {
+    Response::empty(204, headers)
+        .with_header("access-control-allow-methods", "POST")
+        .with_header(
+            "access-control-allow-headers",
+            "authorization, content-type",
+        )
+        .with_header("access-control-max-age", "600")
+}
