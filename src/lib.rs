@@ -1,4 +1,124 @@
-//! Token revocation and logout for authorization servers, embedded.
+//! Token revocation and logout for OAuth 2.0 and OpenID Connect authorization servers, embedded.
+//!
+//! `annul` turns the bytes of a revocation, logout or introspection request into a status, headers and a body.
+//! It opens no socket, picks no framework and issues no tokens: those are the authorization server's. What it
+//! brings is everything such an endpoint needs to be *true*: client authentication, ownership, cascade, a
+//! store that cannot forget a live revocation, and the answer to "is this token still good?".
+//!
+//! # Thirty lines
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
+//! use annul::store::TokenLedger;
+//! use annul::{Authority, Clock, Grant, MemoryStore, NewToken, PresentedToken, Request, SystemClock};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), annul::store::StoreError> {
+//! // Once, at start: a store, the registered clients, and the authority over both.
+//! let store = Arc::new(MemoryStore::new());
+//! let web = ClientMetadata::new("web", AuthMethod::ClientSecretBasic);
+//! let clients = ClientTable::from_iter([Client::new(web).secret("web-secret")]);
+//! let authority = Authority::new(Arc::clone(&store), RegisteredClients::new(clients));
+//!
+//! // In the token endpoint: record what is issued.
+//! let now = SystemClock.now();
+//! let grant = Grant::new("g1", "web", now).subject("alice").session("s1");
+//! let access = NewToken::access(PresentedToken::new("at-1"), now + Duration::from_secs(600));
+//! let refresh = NewToken::refresh(PresentedToken::new("rt-1"), now + Duration::from_secs(86_400));
+//! store.issue(grant, &[access, refresh], now).await?;
+//!
+//! // In the revocation endpoint, of any framework: bytes in, bytes out.
+//! let request = Request::post(b"token=rt-1&token_type_hint=refresh_token")
+//!     .header("content-type", b"application/x-www-form-urlencoded")
+//!     .header("authorization", b"Basic d2ViOndlYi1zZWNyZXQ=");
+//! let response = annul::handle_revoke(&authority, &request).await;
+//! assert_eq!(response.status(), 200);
+//!
+//! // In a resource server of the same process: the access token died with its grant.
+//! assert!(!authority.check(PresentedToken::new("at-1")).await?.is_active());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The one idea
+//!
+//! Nothing is ever searched for and deleted. Revoking means writing one small, idempotent entry: *everything
+//! under this [`Target`], granted at or before this instant, is dead*. Whether a token lives is a question asked
+//! of the token: does any entry cover it? So revoking costs the same for one token and for a session with ten
+//! thousand; a token minted while its grant was being revoked is born dead; and no lock, sweep or crash can bring
+//! one back.
+//!
+//! # The way of one request
+//!
+//! ```text
+//!  host      wire                   client                    store             revoke            store        wire
+//!  bytes ─▶ Request ─▶ Form ─┬▶ Credentials ─▶ AuthenticatedClient ┐
+//!                            └▶ token, hint ───────────────────────┴▶ find ─▶ OwnedToken ─▶ Revocation ─▶ revoke ─▶ Response
+//!  await?      no        no            yes                            yes        no            no           yes       no
+//! ```
+//!
+//! Two values on the way are proofs: an [`AuthenticatedClient`](client::AuthenticatedClient) comes out of
+//! credentials that an authenticator accepted, and a client's [`Revocation`] out of an
+//! [`OwnedToken`](store::OwnedToken). An endpoint that skips a check does not compile.
+//!
+//! # Bring your own store
+//!
+//! A server with token tables of its own implements [`TokenStore`](store::TokenStore): two methods, whose docs
+//! open with a whole implementation. The shipped `MemoryStore` also implements
+//! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions) and [`Sweep`](store::Sweep).
+//!
+//! # Authenticate clients
+//!
+//! [`RegisteredClients`](client::RegisteredClients) authenticates by RFC 7591 metadata; anything else implements
+//! [`ClientAuthenticator`](client::ClientAuthenticator), one method. Either way a request has exactly one
+//! credential mechanism, and an unknown client cannot be told from a wrong secret.
+//!
+//! # Logout
+//!
+//! ```
+//! # use annul::{Authority, MemoryStore, Request, Target, Reason, Revocation};
+//! # use annul::client::RegisteredClients;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), annul::store::StoreError> {
+//! # let authority = Authority::new(MemoryStore::new(), RegisteredClients::default());
+//! // A client logs its user out, with a refresh token: the session ends for every client in it.
+//! let body = b"refresh_token=rt-1&client_id=web&client_secret=web-secret";
+//! let request = Request::post(body).header("content-type", b"application/x-www-form-urlencoded");
+//! let response = annul::handle_logout(&authority, &request).await;
+//! # assert_eq!(response.status(), 401);
+//!
+//! // The host's own code does the same without HTTP.
+//! let session = Target::Session("s1".into());
+//! authority.revoke(Revocation::by_operator(session, Reason::Logout, authority.now())).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | name | gives | default | crates added |
+//! |---|---|---|---|
+//! | `memory` | `MemoryStore` | yes | getrandom |
+//! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
+//! | `axum` | `integration::axum::router` | no | axum |
+//!
+//! Features add API and never change behaviour. The whole crate needs Rust 1.88.
+//!
+//! # Security
+//!
+//! - A store that does not answer is 503, never 200: a client that reads 200 may forget the token.
+//! - Tokens and secrets are never printed, and are kept as digests. Nothing from a request is echoed. The one
+//!   exception, response headers that name tokens, is the `wso2` profile's and off everywhere else.
+//! - An expired, consumed or revoked token is still its owner's to revoke, for as long as the store remembers it.
+//! - `SECURITY.md` has the threat model, boundary by boundary.
+//!
+//! # The map
+//!
+//! The [`guide`] is the long form. Policies are in [`policy`], the systems this crate can stand in for in
+//! [`profile`], server metadata in [`metadata`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -26,6 +146,7 @@ mod logout;
 pub mod metadata;
 mod revoke;
 // ── 5 edges
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod integration;
 

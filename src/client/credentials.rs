@@ -46,7 +46,7 @@ pub enum Presented<'a> {
         /// The secret, form-decoded.
         secret: PresentedSecret<'a>,
         /// Both as they stand in the header, where the policy is
-        /// [`BasicDecoding::Lenient`](crate::policy::BasicDecoding::Lenient).
+        /// [`BasicDecoding::Lenient`].
         verbatim: Option<(&'a str, PresentedSecret<'a>)>,
     },
     /// A client identifier alone: a public client (`none`), or one that a certificate proves.

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 /// One HTTP request: the parts of it that this crate reads, borrowed.
 ///
-/// Hosts that use the `http` crate call [`Request::from_http`](crate::wire::request::Request::from_http)
-/// (feature `http`); others name the parts.
+/// Hosts that use the `http` crate call `Request::from_http` (feature `http`); others name the parts.
 ///
 /// ```
 /// use annul::Request;
