@@ -24,7 +24,6 @@ use crate::store::StoreErrorKind;
 use crate::store::TokenStore;
 use crate::throttle::Caller;
 use crate::throttle::Misuse;
-use crate::throttle::NoThrottle;
 use crate::throttle::Throttle;
 use crate::token::PresentedToken;
 use crate::token::TokenRecord;
@@ -59,7 +58,7 @@ struct Parts {
     clients: Arc<dyn ClientAuthenticator>,
     policy: Policy,
     events: Arc<dyn EventSink>,
-    throttle: Arc<dyn Throttle>,
+    throttle: Option<Arc<dyn Throttle>>,
     origins: Option<Arc<dyn OriginRegistry>>,
     clock: Arc<dyn Clock>,
 }
@@ -75,7 +74,7 @@ impl Authority {
             clients: Arc::new(clients),
             policy: Policy::default(),
             events: Arc::new(NoEvents),
-            throttle: Arc::new(NoThrottle),
+            throttle: None,
             origins: None,
             clock: Arc::new(SystemClock),
         }))
@@ -97,7 +96,7 @@ impl Authority {
     /// Asks this throttle before it hears a caller.
     #[must_use]
     pub fn throttle(self, throttle: impl Throttle + 'static) -> Self {
-        self.with(|parts| parts.throttle = Arc::new(throttle))
+        self.with(|parts| parts.throttle = Some(Arc::new(throttle)))
     }
 
     /// Answers preflights, and lets scripts of these origins read answers (RFC 7009 section 2.3).
@@ -195,20 +194,17 @@ impl Authority {
         let mut scratch = Scratch::default();
         let credentials = Credentials::read(request, form, &mut scratch, &self.0.policy)?;
         let caller = Caller::new(request.peer_address(), credentials.claimed_client());
-        let throttle = &self.0.throttle;
-        throttle
-            .admit(caller, self.throttle_time())
-            .map_err(|slow| EndpointError::Throttled {
-                retry_after: slow.retry_after,
-            })?;
+        if let Some(throttle) = &self.0.throttle {
+            throttle
+                .admit(caller, self.now())
+                .map_err(|slow| EndpointError::Throttled { retry_after: slow.retry_after })?;
+        }
         match self.0.clients.authenticate(credentials).await {
             Ok(client) => Ok(client),
             Err(ClientAuthError::Rejected) => {
-                throttle.report(caller, Misuse::AuthenticationFailed, self.throttle_time());
+                self.report(caller, Misuse::AuthenticationFailed);
                 self.emit(&Event::ClientAuthenticationFailed { endpoint });
-                Err(EndpointError::InvalidClient {
-                    header: request.has_authorization(),
-                })
+                Err(EndpointError::InvalidClient { header: request.has_authorization() })
             }
             Err(ClientAuthError::Store(error)) => Err(error.into()),
         }
@@ -232,13 +228,8 @@ impl Authority {
         };
         if found.is_none() {
             let caller = Caller::new(request.peer_address(), Some(client.id().as_str()));
-            self.0
-                .throttle
-                .report(caller, Misuse::UnknownToken, self.throttle_time());
-            self.emit(&Event::UnknownToken {
-                endpoint,
-                client: client.id(),
-            });
+            self.report(caller, Misuse::UnknownToken);
+            self.emit(&Event::UnknownToken { endpoint, client: client.id() });
         }
         Ok(found)
     }
@@ -253,12 +244,7 @@ impl Authority {
         let owner = record.grant().client_id();
         if owner != client.id() {
             let kind = record.kind();
-            self.emit(&Event::ForeignToken {
-                endpoint,
-                client: client.id(),
-                owner,
-                kind,
-            });
+            self.emit(&Event::ForeignToken { endpoint, client: client.id(), owner, kind });
         }
         OwnedToken::claim(record, client, self.0.policy.foreign_token)
     }
@@ -266,10 +252,7 @@ impl Authority {
     /// Writes the entry, and tells of it once it is durable.
     pub(crate) async fn apply(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
         let outcome = self.0.store.revoke(revocation).await?;
-        self.emit(&Event::Revoked {
-            revocation,
-            outcome,
-        });
+        self.emit(&Event::Revoked { revocation, outcome });
         Ok(outcome)
     }
 
@@ -289,9 +272,7 @@ impl Authority {
         let response = outcome.unwrap_or_else(|error| {
             match error {
                 EndpointError::ServerError | EndpointError::Unavailable { .. } => {
-                    self.emit(&Event::StoreFailed {
-                        endpoint: Some(endpoint),
-                    });
+                    self.emit(&Event::StoreFailed { endpoint: Some(endpoint) });
                 }
                 EndpointError::Throttled { .. } => self.emit(&Event::Throttled { endpoint }),
                 EndpointError::InvalidClient { .. }
@@ -310,26 +291,25 @@ impl Authority {
         }
     }
 
-    /// The time for the throttle.
-    fn throttle_time(&self) -> Timestamp {
-        self.now()
+    fn report(&self, caller: Caller<'_>, misuse: Misuse) {
+        if let Some(throttle) = &self.0.throttle {
+            throttle.report(caller, misuse, self.now());
+        }
     }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("policy", &self.0.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("policy", &self.0.policy).finish_non_exhaustive()
     }
 }
 
 impl From<StoreError> for EndpointError {
     fn from(error: StoreError) -> Self {
         match error.kind() {
-            StoreErrorKind::Conflict | StoreErrorKind::Unavailable => Self::Unavailable {
-                retry_after: error.suggested_retry(),
-            },
+            StoreErrorKind::Conflict | StoreErrorKind::Unavailable => {
+                Self::Unavailable { retry_after: error.suggested_retry() }
+            }
             StoreErrorKind::Corrupt => Self::ServerError,
         }
     }

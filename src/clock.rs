@@ -96,22 +96,14 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 /// assert!(SystemClock.now() > Timestamp::from_unix_seconds(1_700_000_000));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit value: there is nothing to add"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a unit value: there is nothing to add")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that may ask"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
     fn now(&self) -> Timestamp {
         // Before 1970 the clock is plainly wrong: then the epoch itself is as good an answer.
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::default() + since
     }
 }

@@ -76,16 +76,12 @@ impl Event<'_> {
     /// What was revoked, if anything changed.
     pub const fn newly_revoked(&self) -> Option<TargetKind> {
         match self {
-            Self::Revoked {
-                revocation,
-                outcome: Revoked::Newly,
-            } => Some(revocation.target().kind()),
+            Self::Revoked { revocation, outcome: Revoked::Newly } => {
+                Some(revocation.target().kind())
+            }
             Self::ClientAuthenticationFailed { .. }
             | Self::ForeignToken { .. }
-            | Self::Revoked {
-                outcome: Revoked::Already,
-                ..
-            }
+            | Self::Revoked { outcome: Revoked::Already, .. }
             | Self::StoreFailed { .. }
             | Self::Throttled { .. }
             | Self::UnknownToken { .. }
@@ -124,10 +120,7 @@ impl<E: EventSink + ?Sized> EventSink for Arc<E> {
 
 /// Drops every event.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit value: there is nothing to add"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a unit value: there is nothing to add")]
 pub struct NoEvents;
 
 impl EventSink for NoEvents {

@@ -66,19 +66,13 @@ async fn introspect(
 ) -> Result<Response, EndpointError> {
     let form = authority.read(request)?;
     // s2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization"
-    let client = authority
-        .authenticate(Endpoint::Introspection, request, &form)
-        .await?;
+    let client = authority.authenticate(Endpoint::Introspection, request, &form).await?;
     if client.kind() == ClientKind::Public {
-        return Err(EndpointError::InvalidClient {
-            header: request.has_authorization(),
-        });
+        return Err(EndpointError::InvalidClient { header: request.has_authorization() });
     }
     let token = form.get(Parameter::Token).ok_or(Flaw::MissingToken)?;
     let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);
-    let found = authority
-        .find(Endpoint::Introspection, request, &client, token, hint)
-        .await?;
+    let found = authority.find(Endpoint::Introspection, request, &client, token, hint).await?;
     let visible = found.filter(|record| may_see(&client, record));
     // s2.2: an inactive token's answer says nothing else about it, "including why".
     let body = match visible.map(|record| record.verdict(authority.now())) {

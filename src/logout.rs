@@ -42,16 +42,10 @@ pub async fn handle_logout(authority: &Authority, request: &Request<'_>) -> Resp
 async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response, EndpointError> {
     let policy = authority.current_policy();
     let form = authority.read(request)?;
-    let client = authority
-        .authenticate(Endpoint::Logout, request, &form)
-        .await?;
-    let token = form
-        .get(Parameter::RefreshToken)
-        .ok_or(Flaw::MissingRefreshToken)?;
+    let client = authority.authenticate(Endpoint::Logout, request, &form).await?;
+    let token = form.get(Parameter::RefreshToken).ok_or(Flaw::MissingRefreshToken)?;
     let hint = Some(TokenTypeHint::RefreshToken);
-    let Some(record) = authority
-        .find(Endpoint::Logout, request, &client, token, hint)
-        .await?
+    let Some(record) = authority.find(Endpoint::Logout, request, &client, token, hint).await?
     else {
         return match policy.logout.unknown_token {
             LogoutUnknown::InvalidGrant => {

@@ -155,8 +155,7 @@ impl ServerMetadata {
     ) -> Result<Self, InvalidUrl> {
         self.introspection_endpoint = Some(self.endpoint(endpoint.into())?);
         self.introspection_endpoint_auth_methods_supported = names(methods);
-        self.introspection_endpoint_auth_methods_supported
-            .retain(|method| *method != "none");
+        self.introspection_endpoint_auth_methods_supported.retain(|method| *method != "none");
         Ok(self)
     }
 
@@ -200,9 +199,5 @@ fn check_url(url: &str, loopback: bool) -> Result<(), InvalidUrl> {
         None => authority.split(':').next().unwrap_or_default(),
     };
     let local = matches!(host, "localhost" | "127.0.0.1" | "::1");
-    if secure || (loopback && local) {
-        Ok(())
-    } else {
-        Err(InvalidUrl::NotHttps)
-    }
+    if secure || (loopback && local) { Ok(()) } else { Err(InvalidUrl::NotHttps) }
 }

@@ -114,10 +114,7 @@ pub struct CascadePolicy {
 impl CascadePolicy {
     /// The same reach from either kind.
     pub const fn both(cascade: Cascade) -> Self {
-        Self {
-            access_token: cascade,
-            refresh_token: cascade,
-        }
+        Self { access_token: cascade, refresh_token: cascade }
     }
 }
 
@@ -151,19 +148,13 @@ pub struct ForeignTokenPolicy {
 impl ForeignTokenPolicy {
     /// The same answer for either kind of client.
     pub const fn both(foreign: ForeignToken) -> Self {
-        Self {
-            confidential: foreign,
-            public: foreign,
-        }
+        Self { confidential: foreign, public: foreign }
     }
 }
 
 impl Default for ForeignTokenPolicy {
     fn default() -> Self {
-        Self {
-            confidential: ForeignToken::Refuse,
-            public: ForeignToken::Ignore,
-        }
+        Self { confidential: ForeignToken::Refuse, public: ForeignToken::Ignore }
     }
 }
 
@@ -193,10 +184,7 @@ pub struct LogoutPolicy {
 
 /// The status of a logout that is done; the body is empty either way.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the two that deployed servers answer"
-)]
+#[expect(clippy::exhaustive_enums, reason = "the two that deployed servers answer")]
 pub enum LogoutSuccess {
     /// 204, as Keycloak answers.
     NoContent204,
@@ -218,10 +206,7 @@ pub enum LogoutUnknown {
 
 /// What revocation answers for a token that no store knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "Keycloak is the one deviation known"
-)]
+#[expect(clippy::exhaustive_enums, reason = "Keycloak is the one deviation known")]
 pub enum UnknownToken {
     /// An empty 200 (RFC 7009 section 2.2).
     Empty,
@@ -241,10 +226,7 @@ pub enum CheckOrder {
 
 /// Which repeated parameters are refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "known names or all names: there is no third"
-)]
+#[expect(clippy::exhaustive_enums, reason = "known names or all names: there is no third")]
 pub enum Duplicates {
     /// Any parameter, known or not, as Keycloak and WSO2 do.
     RefuseAny,
@@ -264,10 +246,7 @@ pub enum QueryString {
 
 /// The answer to a body that is not a form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the two that deployed servers answer"
-)]
+#[expect(clippy::exhaustive_enums, reason = "the two that deployed servers answer")]
 pub enum MediaTypeMismatch {
     /// 400 `invalid_request`.
     BadRequest400,
@@ -277,10 +256,7 @@ pub enum MediaTypeMismatch {
 
 /// How the two halves of Basic credentials are decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "as specified, or as clients get it wrong"
-)]
+#[expect(clippy::exhaustive_enums, reason = "as specified, or as clients get it wrong")]
 pub enum BasicDecoding {
     /// Each half is form-urlencoded (RFC 6749 section 2.3.1).
     Form,
@@ -291,10 +267,7 @@ pub enum BasicDecoding {
 
 /// Whether a client may authenticate by a method it did not register.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the methods that may stand for each other are two"
-)]
+#[expect(clippy::exhaustive_enums, reason = "the methods that may stand for each other are two")]
 pub enum MethodMatch {
     /// `client_secret_basic` and `client_secret_post` stand for each other; every other method must be the
     /// registered one.
@@ -307,10 +280,7 @@ pub enum MethodMatch {
 ///
 /// Where the `Authorization` header was used the status is 401 in any case (RFC 6749 section 5.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "RFC 6749 section 5.2 allows these two"
-)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6749 section 5.2 allows these two")]
 pub enum BodyAuthenticationFailure {
     /// 400.
     BadRequest400,
@@ -348,11 +318,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes: 131_072,
-            pairs: 64,
-            value_bytes: 8_192,
-            token_bytes: 16_384,
-        }
+        Self { body_bytes: 131_072, pairs: 64, value_bytes: 8_192, token_bytes: 16_384 }
     }
 }

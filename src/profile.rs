@@ -95,10 +95,7 @@ pub fn by_name(name: &str) -> Option<Profile> {
 
 /// The specifications, nobody's deviations: [`Policy::default`].
 pub fn standard() -> Profile {
-    Profile {
-        policy: Policy::default(),
-        paths: Paths::default(),
-    }
+    Profile { policy: Policy::default(), paths: Paths::default() }
 }
 
 /// HyperID: a Keycloak behind its own documentation.
@@ -127,10 +124,7 @@ pub fn hyperid() -> Profile {
 pub fn keycloak() -> Profile {
     let policy = Policy {
         // An access token goes alone; a refresh token takes its grant along.
-        cascade: CascadePolicy {
-            access_token: Cascade::Token,
-            refresh_token: Cascade::Grant,
-        },
+        cascade: CascadePolicy { access_token: Cascade::Token, refresh_token: Cascade::Grant },
         foreign_token: ForeignTokenPolicy::both(ForeignToken::Refuse),
         logout: LogoutPolicy {
             success: LogoutSuccess::NoContent204,
@@ -172,10 +166,7 @@ pub fn wso2() -> Profile {
         revoked_token_headers: true,
         ..Policy::default()
     };
-    Profile {
-        policy,
-        paths: Paths::default(),
-    }
+    Profile { policy, paths: Paths::default() }
 }
 
 /// Asgardeo, for the organisation `bifrost` of its own examples.

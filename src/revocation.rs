@@ -157,12 +157,7 @@ impl Revocation {
     /// `at` is the cutoff. It is usually now; a signing key known to be stolen last Tuesday can be
     /// answered with last Tuesday.
     pub const fn by_operator(target: Target, reason: Reason, at: Timestamp) -> Self {
-        Self {
-            target,
-            at,
-            reason,
-            actor: Actor::Operator,
-        }
+        Self { target, at, reason, actor: Actor::Operator }
     }
 
     /// Only `OwnedToken` calls this.
@@ -172,12 +167,7 @@ impl Revocation {
         at: Timestamp,
         client: ClientId,
     ) -> Self {
-        Self {
-            target,
-            at,
-            reason,
-            actor: Actor::Client(client),
-        }
+        Self { target, at, reason, actor: Actor::Client(client) }
     }
 
     /// The end of a family one of whose consumed refresh tokens came back. For stores that implement

@@ -54,24 +54,18 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
         presented(&form)?;
     }
     // s2.1: "The authorization server first validates the client credentials"
-    let client = authority
-        .authenticate(Endpoint::Revocation, request, &form)
-        .await?;
+    let client = authority.authenticate(Endpoint::Revocation, request, &form).await?;
     let token = presented(&form)?;
     // s2.1: "If the server is unable to locate the token using the given hint, it MUST extend its search"
     let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);
-    let found = authority
-        .find(Endpoint::Revocation, request, &client, token, hint)
-        .await?;
+    let found = authority.find(Endpoint::Revocation, request, &client, token, hint).await?;
     // s2.2: "invalid tokens do not cause an error response"
     let Some(record) = found else {
         return Ok(unknown(policy));
     };
     // s2.2.1: "the authorization server does not support the revocation of the presented token type"
     if !record.is_revocable() {
-        authority.emit(&Event::UnsupportedToken {
-            client: client.id(),
-        });
+        authority.emit(&Event::UnsupportedToken { client: client.id() });
         return Err(EndpointError::UnsupportedTokenType);
     }
     // s2.1: "verifies whether the token was issued to the client making the revocation request"
@@ -98,8 +92,7 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
 }
 
 fn presented<'f>(form: &'f Form<'_>) -> Result<&'f str, EndpointError> {
-    form.get(Parameter::Token)
-        .ok_or_else(|| Flaw::MissingToken.into())
+    form.get(Parameter::Token).ok_or_else(|| Flaw::MissingToken.into())
 }
 
 fn success(policy: &Policy) -> Response {
@@ -110,10 +103,7 @@ fn unknown(policy: &Policy) -> Response {
     match policy.unknown_token {
         UnknownToken::Empty => success(policy),
         UnknownToken::InvalidTokenBody => {
-            let body = ErrorBody {
-                error: "invalid_token",
-                error_description: "Invalid token",
-            };
+            let body = ErrorBody { error: "invalid_token", error_description: "Invalid token" };
             Response::empty(200, policy.headers).with_json(body.to_json())
         }
     }
@@ -134,24 +124,17 @@ fn name_revoked(
         TokenKind::AccessToken => ("revokedaccesstoken", "revokedrefreshtoken"),
         TokenKind::RefreshToken => ("revokedrefreshtoken", "revokedaccesstoken"),
     };
-    let other = record
-        .counterpart()
-        .filter(|_| matches!(target, Target::Grant(_)));
+    let other = record.counterpart().filter(|_| matches!(target, Target::Grant(_)));
     let values = [
         (presented, Some(token)),
         (counterpart, other.map(|other| other.expose_secret())),
-        (
-            "authorizeduser",
-            record.grant().subject_id().map(|subject| subject.as_str()),
-        ),
+        ("authorizeduser", record.grant().subject_id().map(|subject| subject.as_str())),
     ];
-    values
-        .into_iter()
-        .fold(response, |response, (name, value)| match value {
-            // What cannot stand in a header is left out; it must never start a new one.
-            Some(value) if value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) => {
-                response.with_header(name, value.to_owned())
-            }
-            Some(_) | None => response,
-        })
+    values.into_iter().fold(response, |response, (name, value)| match value {
+        // What cannot stand in a header is left out; it must never start a new one.
+        Some(value) if value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) => {
+            response.with_header(name, value.to_owned())
+        }
+        Some(_) | None => response,
+    })
 }

@@ -34,10 +34,7 @@ pub enum Misuse {
 
 /// The caller has to slow down.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "429 says when to come back, and nothing else"
-)]
+#[expect(clippy::exhaustive_structs, reason = "429 says when to come back, and nothing else")]
 pub struct SlowDown {
     /// When to try again.
     pub retry_after: Duration,
@@ -91,20 +88,4 @@ impl<T: Throttle + ?Sized> Throttle for Arc<T> {
     fn report(&self, caller: Caller<'_>, misuse: Misuse, now: Timestamp) {
         (**self).report(caller, misuse, now);
     }
-}
-
-/// Hears everybody.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a unit value: there is nothing to add"
-)]
-pub struct NoThrottle;
-
-impl Throttle for NoThrottle {
-    fn admit(&self, _: Caller<'_>, _: Timestamp) -> Result<(), SlowDown> {
-        Ok(())
-    }
-
-    fn report(&self, _: Caller<'_>, _: Misuse, _: Timestamp) {}
 }

@@ -190,11 +190,7 @@ impl Grant {
 
     /// The session whose end is also the end of this grant; none for an offline grant.
     pub const fn session_id(&self) -> Option<&SessionId> {
-        if self.offline {
-            None
-        } else {
-            self.session.as_ref()
-        }
+        if self.offline { None } else { self.session.as_ref() }
     }
 
     /// When the user proved who they are for it.
@@ -436,13 +432,7 @@ pub struct NewToken<'a> {
 impl<'a> NewToken<'a> {
     /// An access token.
     pub const fn access(token: PresentedToken<'a>, expires_at: Timestamp) -> Self {
-        Self {
-            token,
-            kind: TokenKind::AccessToken,
-            expires_at,
-            consumed: false,
-            counterpart: None,
-        }
+        Self { token, kind: TokenKind::AccessToken, expires_at, consumed: false, counterpart: None }
     }
 
     /// A refresh token.

@@ -5,10 +5,7 @@ use crate::policy::CascadePolicy;
 
 /// Whether a client can keep a secret (RFC 6749 section 2.1).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "RFC 6749 section 2.1 defines these two"
-)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 6749 section 2.1 defines these two")]
 pub enum ClientKind {
     /// It authenticated.
     Confidential,
@@ -37,12 +34,7 @@ pub struct AuthenticatedClient {
 impl AuthenticatedClient {
     /// Only `Credentials::accepted_as` calls this.
     pub(super) const fn new(id: ClientId, kind: ClientKind) -> Self {
-        Self {
-            id,
-            kind,
-            may_introspect: false,
-            cascade: None,
-        }
+        Self { id, kind, may_introspect: false, cascade: None }
     }
 
     /// Lets it introspect every client's tokens: for resource servers.

@@ -91,10 +91,7 @@ impl<'a> Credentials<'a> {
             Header::Repeated => return Err(Flaw::Repeated.into()),
         };
         let asserts = assertion.is_some() || assertion_type.is_some();
-        if [header.is_some(), secret.is_some(), asserts]
-            .into_iter()
-            .filter(|used| *used)
-            .count()
+        if [header.is_some(), secret.is_some(), asserts].into_iter().filter(|used| *used).count()
             > 1
         {
             return Err(Flaw::TwoMechanisms.into());
@@ -103,11 +100,7 @@ impl<'a> Credentials<'a> {
             Presented::from_header(header, scratch, client_id, policy)?
         } else if asserts {
             let assertion = assertion.map(PresentedSecret::new);
-            Presented::Assertion {
-                assertion_type,
-                assertion,
-                client_id,
-            }
+            Presented::Assertion { assertion_type, assertion, client_id }
         } else {
             let unnamed = EndpointError::InvalidClient { header: false };
             let client_id = client_id.ok_or(unnamed)?;
@@ -116,16 +109,12 @@ impl<'a> Credentials<'a> {
             }
             match secret.map(PresentedSecret::new) {
                 Some(secret) => Presented::Post { client_id, secret },
-                None => Presented::ClientId {
-                    client_id,
-                    certificate: request.client_certificate(),
-                },
+                None => {
+                    Presented::ClientId { client_id, certificate: request.client_certificate() }
+                }
             }
         };
-        Ok(Self {
-            presented,
-            methods: policy.methods,
-        })
+        Ok(Self { presented, methods: policy.methods })
     }
 
     /// What was presented.
@@ -178,10 +167,6 @@ impl<'a> Presented<'a> {
         if !named {
             return Err(Flaw::ClientIdMismatch.into());
         }
-        Ok(Self::Basic {
-            client_id,
-            secret,
-            verbatim: lenient.then_some(verbatim),
-        })
+        Ok(Self::Basic { client_id, secret, verbatim: lenient.then_some(verbatim) })
     }
 }

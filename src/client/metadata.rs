@@ -126,11 +126,7 @@ pub enum InvalidMetadata {
 impl ClientMetadata {
     /// The metadata of a client that authenticates by `method`.
     pub fn new(client_id: impl Into<String>, method: AuthMethod) -> Self {
-        Self {
-            client_id: client_id.into(),
-            token_endpoint_auth_method: method,
-            ..Self::default()
-        }
+        Self { client_id: client_id.into(), token_endpoint_auth_method: method, ..Self::default() }
     }
 
     /// Whether a key set stands in the metadata itself.

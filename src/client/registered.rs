@@ -47,10 +47,7 @@ const COMPARISONS: usize = 2;
 impl<R: ClientRegistry> RegisteredClients<R> {
     /// Clients looked up in `registry`.
     pub fn new(registry: R) -> Self {
-        Self {
-            registry,
-            clock: Arc::new(SystemClock),
-        }
+        Self { registry, clock: Arc::new(SystemClock) }
     }
 
     /// Asks another clock whether a secret has expired.
@@ -83,9 +80,7 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         for index in 0..secrets.len().max(COMPARISONS) {
             let candidate = secrets.get(index);
             let live = candidate.is_some_and(|candidate| {
-                candidate
-                    .expires_at
-                    .is_none_or(|expiry| self.clock.now() < expiry)
+                candidate.expires_at.is_none_or(|expiry| self.clock.now() < expiry)
             });
             let digest = candidate.map_or(&nobody, |candidate| &candidate.digest);
             found |= digest.equals(&presented) & Choice::from(u8::from(live));
@@ -115,11 +110,7 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
     ) -> Result<AuthenticatedClient, ClientAuthError> {
         let methods = credentials.methods();
         let client = match *credentials.presented() {
-            Presented::Basic {
-                client_id,
-                secret,
-                verbatim,
-            } => {
+            Presented::Basic { client_id, secret, verbatim } => {
                 let method = AuthMethod::ClientSecretBasic;
                 let client = self.try_secret(client_id, secret, method, methods).await?;
                 match verbatim {
@@ -130,8 +121,7 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
                 }
             }
             Presented::Post { client_id, secret } => {
-                self.try_secret(client_id, secret, AuthMethod::ClientSecretPost, methods)
-                    .await?
+                self.try_secret(client_id, secret, AuthMethod::ClientSecretPost, methods).await?
             }
             Presented::ClientId { client_id, .. } => {
                 self.registry.client(client_id).await?.filter(|client| {
@@ -165,9 +155,7 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
 /// A client registered for one of the two ways to send a secret may use the other where the policy says so.
 fn method_allowed(client: &Client, used: AuthMethod, methods: MethodMatch) -> bool {
     let registered = client.metadata().token_endpoint_auth_method;
-    let sends_secret = matches!(
-        registered,
-        AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost
-    );
+    let sends_secret =
+        matches!(registered, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
     registered == used || (methods == MethodMatch::EitherSecret && sends_secret)
 }

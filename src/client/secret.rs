@@ -50,12 +50,9 @@ impl SecretDigest {
     pub(super) fn equals(&self, other: &Self) -> Choice {
         let (ours, _) = self.0.as_chunks::<8>();
         let (theirs, _) = other.0.as_chunks::<8>();
-        let difference = ours
-            .iter()
-            .zip(theirs)
-            .fold(0, |difference, (ours, theirs)| {
-                difference | (u64::from_ne_bytes(*ours) ^ u64::from_ne_bytes(*theirs))
-            });
+        let difference = ours.iter().zip(theirs).fold(0, |difference, (ours, theirs)| {
+            difference | (u64::from_ne_bytes(*ours) ^ u64::from_ne_bytes(*theirs))
+        });
         difference.ct_eq(&0)
     }
 }

@@ -110,21 +110,13 @@ impl Collected {
         if let Some(certificate) = extensions.get::<ClientCertificate>() {
             read = read.certificate(&certificate.0);
         }
-        if self.oversized {
-            read.oversized()
-        } else {
-            read
-        }
+        if self.oversized { read.oversized() } else { read }
     }
 }
 
 /// An empty body is `Body::empty`, which sends `Content-Length: 0`.
 fn convert(response: Response) -> Answer {
     http::Response::from(response).map(|body: std::borrow::Cow<'static, [u8]>| {
-        if body.is_empty() {
-            Body::empty()
-        } else {
-            Body::from(body)
-        }
+        if body.is_empty() { Body::empty() } else { Body::from(body) }
     })
 }

@@ -35,9 +35,7 @@ impl<'a> Request<'a> {
         ];
         headers.iter().fold(read, |read, name| {
             let values = request.headers().get_all(name).iter();
-            values.fold(read, |read, value| {
-                read.header(name.as_str(), value.as_bytes())
-            })
+            values.fold(read, |read, value| read.header(name.as_str(), value.as_bytes()))
         })
     }
 }

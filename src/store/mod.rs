@@ -220,10 +220,7 @@ pub trait Sweep: Send + Sync {
 
 /// What [`TokenLedger::issue`] did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new token either lives or does not"
-)]
+#[expect(clippy::exhaustive_enums, reason = "a new token either lives or does not")]
 pub enum Issued {
     /// A revocation already covers the grant: the tokens are recorded, dead. Do not hand them out.
     BornDead {
@@ -265,13 +262,7 @@ impl<'a> Rotation<'a> {
         successors: &'a [NewToken<'a>],
         now: Timestamp,
     ) -> Self {
-        Self {
-            spent,
-            client,
-            successors,
-            now,
-            grace: Duration::ZERO,
-        }
+        Self { spent, client, successors, now, grace: Duration::ZERO }
     }
 
     /// For how long the token of the previous generation, and no older one, may be exchanged again: a client
@@ -372,13 +363,7 @@ impl Session {
         started_at: Timestamp,
         expires_at: Timestamp,
     ) -> Self {
-        Self {
-            id: id.into(),
-            subject: subject.into(),
-            started_at,
-            expires_at,
-            clients: Vec::new(),
-        }
+        Self { id: id.into(), subject: subject.into(), started_at, expires_at, clients: Vec::new() }
     }
 
     /// Adds a participant, once.
@@ -423,9 +408,7 @@ impl Session {
     /// - [`StoreErrorKind::Conflict`]: it is another subject's; this one is unchanged.
     pub fn join(&mut self, other: &Self) -> Result<(), StoreError> {
         if self.subject != other.subject {
-            return Err(StoreError::conflict(
-                "the session belongs to another subject",
-            ));
+            return Err(StoreError::conflict("the session belongs to another subject"));
         }
         self.expires_at = self.expires_at.max(other.expires_at);
         for client in &other.clients {
@@ -516,29 +499,17 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// The store does not answer now.
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            kind: StoreErrorKind::Unavailable,
-            retry_after: None,
-            source: source.into(),
-        }
+        Self { kind: StoreErrorKind::Unavailable, retry_after: None, source: source.into() }
     }
 
     /// Another writer was there first.
     pub fn conflict(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            kind: StoreErrorKind::Conflict,
-            retry_after: None,
-            source: source.into(),
-        }
+        Self { kind: StoreErrorKind::Conflict, retry_after: None, source: source.into() }
     }
 
     /// The data make no sense.
     pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            kind: StoreErrorKind::Corrupt,
-            retry_after: None,
-            source: source.into(),
-        }
+        Self { kind: StoreErrorKind::Corrupt, retry_after: None, source: source.into() }
     }
 
     /// Says when to try again, for `Retry-After`.

@@ -60,10 +60,7 @@ impl OwnedToken {
             ForeignToken::Ignore if foreign => Claim::ForeignIgnored,
             ForeignToken::Refuse if foreign => Claim::ForeignRefused,
             ForeignToken::Ignore | ForeignToken::ProofByPossession | ForeignToken::Refuse => {
-                Claim::Owned(Self {
-                    record,
-                    client: client.id().clone(),
-                })
+                Claim::Owned(Self { record, client: client.id().clone() })
             }
         }
     }

@@ -48,10 +48,7 @@ impl DigestKey {
     #[cfg(feature = "memory")]
     pub fn random() -> Self {
         let mut key = [0; 32];
-        #[expect(
-            clippy::expect_used,
-            reason = "a predictable key would be worse than no server"
-        )]
+        #[expect(clippy::expect_used, reason = "a predictable key would be worse than no server")]
         getrandom::fill(&mut key).expect("the operating system provides randomness");
         Self::new(&key)
     }

@@ -74,10 +74,7 @@ impl<'s> Basic<'s> {
     ///
     /// [`NotBasic`], whatever is wrong with it.
     pub fn read(header: &[u8], scratch: &'s mut Scratch) -> Result<Self, NotBasic> {
-        let space = header
-            .iter()
-            .position(|byte| *byte == b' ')
-            .ok_or(NotBasic)?;
+        let space = header.iter().position(|byte| *byte == b' ').ok_or(NotBasic)?;
         let (scheme, rest) = header.split_at(space);
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return Err(NotBasic);
@@ -93,31 +90,20 @@ impl<'s> Basic<'s> {
             scratch.heap.resize(room, 0);
             scratch.heap.as_mut_slice()
         };
-        let len = STANDARD
-            .decode_slice(encoded, space)
-            .map_err(|_| NotBasic)?;
-        let text = space
-            .get(..len)
-            .and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let (client_id, secret) = text.and_then(|text| text.split_once(':')).ok_or(NotBasic)?;
+        let len = STANDARD.decode_slice(encoded, space).map_err(|_| NotBasic)?;
+        let bytes = space.get(..len).unwrap_or_default();
+        let colon = bytes.iter().position(|byte| *byte == b':').ok_or(NotBasic)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| NotBasic)?;
+        let (client_id, secret) = text.split_at(colon);
+        let secret = secret.get(1..).unwrap_or_default();
         // RFC 7617 s2: "The user-id and password MUST NOT contain any control characters."
-        if client_id.is_empty() || has_control(client_id) || has_control(secret) {
+        if client_id.is_empty() || has_control(text) {
             return Err(NotBasic);
         }
-        let decoded = form::decode(client_id.as_bytes())
-            .ok()
-            .zip(form::decode(secret.as_bytes()).ok())
-            .filter(|(id, secret)| !id.is_empty() && !has_control(id) && !has_control(secret))
-            .map(|(id, secret)| {
-                (
-                    keep(id, &mut scratch.client_id),
-                    keep(secret, &mut scratch.secret),
-                )
-            });
-        Ok(Self {
-            verbatim: (client_id, secret),
-            decoded,
-        })
+        let decoded = decode(client_id, &mut scratch.client_id)
+            .filter(|client_id| !client_id.is_empty())
+            .zip(decode(secret, &mut scratch.secret));
+        Ok(Self { verbatim: (client_id, secret), decoded })
     }
 
     /// Identifier and secret after form-decoding; none where that fails.
@@ -144,21 +130,21 @@ pub fn header_value(client_id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(credentials))
 }
 
-/// Borrowed text stays where it is; text that had to be decoded moves into the scratch.
-fn keep<'s>(text: Cow<'s, str>, slot: &'s mut String) -> &'s str {
-    match text {
-        Cow::Borrowed(text) => text,
-        Cow::Owned(text) => {
-            *slot = text;
-            slot
+/// Form-decodes one half: plain text stays where it is, other text moves into the scratch.
+fn decode<'s>(half: &'s str, slot: &'s mut String) -> Option<&'s str> {
+    match form::decode(half).ok()? {
+        Cow::Borrowed(half) => Some(half),
+        Cow::Owned(half) if has_control(&half) => None,
+        Cow::Owned(half) => {
+            *slot = half;
+            Some(slot)
         }
     }
 }
 
 /// Whether a decoded credential holds a control character (RFC 6749 appendix A: `VSCHAR`).
 pub(crate) fn has_control(text: &str) -> bool {
-    text.bytes()
-        .fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f))
+    text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f))
 }
 
 #[cfg(test)]
@@ -168,9 +154,7 @@ mod tests {
     fn read(header: &str) -> Option<(String, String)> {
         let mut scratch = Scratch::default();
         let basic = Basic::read(header.as_bytes(), &mut scratch).ok()?;
-        basic
-            .decoded()
-            .map(|(id, secret)| (id.to_owned(), secret.to_owned()))
+        basic.decoded().map(|(id, secret)| (id.to_owned(), secret.to_owned()))
     }
 
     #[test]
@@ -178,18 +162,12 @@ mod tests {
         let header = "Basic Y2xpJTNBZW50KzE6cCUyNSUyQiUyNiUzQSVDMiVBMyVFMiU4MiVBQyslMkZ+";
         let (id, secret) = ("cli:ent 1", "p%+&:£€ /~");
         assert_eq!(read(header), Some((id.to_owned(), secret.to_owned())));
-        assert_eq!(
-            read(&header_value(id, secret)),
-            Some((id.to_owned(), secret.to_owned()))
-        );
+        assert_eq!(read(&header_value(id, secret)), Some((id.to_owned(), secret.to_owned())));
     }
 
     #[test]
     fn credentials_longer_than_the_scratch_are_read_too() {
         let secret = "x".repeat(5_000);
-        assert_eq!(
-            read(&header_value("web", &secret)),
-            Some(("web".to_owned(), secret))
-        );
+        assert_eq!(read(&header_value("web", &secret)), Some(("web".to_owned(), secret)));
     }
 }

@@ -65,9 +65,6 @@ pub(crate) fn expose(
 pub(crate) fn preflight(headers: &'static [(&'static str, &'static str)]) -> Response {
     Response::empty(204, headers)
         .with_header("access-control-allow-methods", "POST")
-        .with_header(
-            "access-control-allow-headers",
-            "authorization, content-type",
-        )
+        .with_header("access-control-allow-headers", "authorization, content-type")
         .with_header("access-control-max-age", "600")
 }

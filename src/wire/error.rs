@@ -359,9 +359,7 @@ mod tests {
                 EndpointError::MediaType,
                 EndpointError::MethodNotAllowed,
                 EndpointError::ServerError,
-                EndpointError::Throttled {
-                    retry_after: Duration::ZERO,
-                },
+                EndpointError::Throttled { retry_after: Duration::ZERO },
                 EndpointError::TooLarge,
                 EndpointError::Unavailable { retry_after: None },
                 EndpointError::UnsupportedTokenType,
@@ -370,10 +368,7 @@ mod tests {
             for wording in [Wording::Keycloak, Wording::Standard, Wording::Wso2] {
                 let text = [error.code(wording), error.description(wording)].concat();
                 // RFC 6749 s5.2: %x20-21 / %x23-5B / %x5D-7E.
-                assert!(
-                    text.bytes()
-                        .all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
-                );
+                assert!(text.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\'));
             }
         }
     }

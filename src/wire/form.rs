@@ -47,6 +47,8 @@ pub enum Parameter {
 
 const KNOWN: usize = 12;
 
+const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
+
 impl Parameter {
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -68,10 +70,7 @@ impl Parameter {
 
     /// Whether its value is a token or an assertion, which the body's own limit bounds.
     const fn may_be_long(self) -> bool {
-        matches!(
-            self,
-            Self::ClientAssertion | Self::IdTokenHint | Self::RefreshToken | Self::Token
-        )
+        matches!(self, Self::ClientAssertion | Self::IdTokenHint | Self::RefreshToken | Self::Token)
     }
 }
 
@@ -89,7 +88,27 @@ impl Parameter {
 /// ```
 #[derive(Default)]
 pub struct Form<'a> {
-    values: [Option<Cow<'a, str>>; KNOWN],
+    /// The whole body.
+    text: &'a str,
+    /// The values that had to be decoded, one after the other.
+    decoded: String,
+    values: [Value; KNOWN],
+}
+
+/// Where the value of one parameter stands. Offsets, because a request's form is moved more often than it is
+/// read.
+#[derive(Clone, Copy, Default)]
+enum Value {
+    #[default]
+    Absent,
+    Decoded {
+        start: u32,
+        end: u32,
+    },
+    Plain {
+        start: u32,
+        end: u32,
+    },
 }
 
 impl<'a> Form<'a> {
@@ -114,40 +133,37 @@ impl<'a> Form<'a> {
 
     /// The value of a parameter; none where it is absent or empty.
     pub fn get(&self, parameter: Parameter) -> Option<&str> {
-        self.values
-            .get(parameter as usize)?
-            .as_deref()
-            .filter(|value| !value.is_empty())
+        let (text, start, end) = match *self.values.get(parameter as usize)? {
+            Value::Absent => return None,
+            Value::Decoded { start, end } => (self.decoded.as_str(), start, end),
+            Value::Plain { start, end } => (self.text, start, end),
+        };
+        text.get(start as usize..end as usize).filter(|value| !value.is_empty())
     }
 
     fn parse(body: &'a [u8], policy: &Policy) -> Result<Self, Flaw> {
         let limits = &policy.limits;
-        let mut form = Self::default();
+        // Once for the whole body: the delimiters are ASCII, so every part of it is UTF-8 too.
+        let text = std::str::from_utf8(body).map_err(|_| Flaw::Undecodable)?;
+        let mut form = Self { text, ..Self::default() };
         let mut others: Vec<Cow<'a, str>> = Vec::new();
-        let pairs = body
-            .split(|byte| *byte == b'&')
-            .filter(|pair| !pair.is_empty());
-        for (index, pair) in pairs.enumerate() {
-            if index >= limits.pairs {
+        let mut count = 0;
+        let mut pairs = Pairs { text, at: 0 };
+        while let Some(pair) = pairs.next() {
+            count += 1;
+            if count > limits.pairs {
                 return Err(Flaw::TooManyParameters);
             }
-            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-                Some(equals) => {
-                    let (name, value) = pair.split_at(equals);
-                    (name, value.get(1..).unwrap_or_default())
-                }
-                None => (pair, [].as_slice()),
-            };
-            let name = decode(name)?;
-            let value = decode(value)?;
+            let name = pair.name(text)?;
             let known = Parameter::from_name(&name);
-            let may_be_long = known.is_some_and(Parameter::may_be_long);
-            if name.len() > limits.value_bytes || (value.len() > limits.value_bytes && !may_be_long)
-            {
+            let value = form.keep(pair)?;
+            let too_long =
+                value.len() > limits.value_bytes && !known.is_some_and(Parameter::may_be_long);
+            if name.len() > limits.value_bytes || too_long {
                 return Err(Flaw::ValueTooLong);
             }
             let repeated = match known.and_then(|known| form.values.get_mut(known as usize)) {
-                Some(slot) => slot.replace(value).is_some(),
+                Some(slot) => !matches!(std::mem::replace(slot, value), Value::Absent),
                 None if policy.duplicates == Duplicates::RefuseAny => {
                     let repeated = others.contains(&name);
                     others.push(name);
@@ -161,6 +177,114 @@ impl<'a> Form<'a> {
         }
         Ok(form)
     }
+
+    /// Decodes the value of a pair, if it holds anything to decode.
+    fn keep(&mut self, pair: Pair) -> Result<Value, Flaw> {
+        let offset = |at: usize| u32::try_from(at).map_err(|_| Flaw::ValueTooLong);
+        let plain = Value::Plain { start: offset(pair.value)?, end: offset(pair.end)? };
+        if !pair.coded {
+            return Ok(plain);
+        }
+        match decode(self.text.get(pair.value..pair.end).unwrap_or_default())? {
+            Cow::Borrowed(_) => Ok(plain),
+            Cow::Owned(value) => {
+                let start = offset(self.decoded.len())?;
+                self.decoded.push_str(&value);
+                Ok(Value::Decoded { start, end: offset(self.decoded.len())? })
+            }
+        }
+    }
+}
+
+impl Value {
+    const fn len(self) -> usize {
+        match self {
+            Self::Absent => 0,
+            Self::Decoded { start, end } | Self::Plain { start, end } => (end - start) as usize,
+        }
+    }
+}
+
+/// The pairs of a body, found in one pass; empty ones (`&&`) are skipped.
+struct Pairs<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// Where one pair stands.
+#[derive(Clone, Copy)]
+struct Pair {
+    start: usize,
+    /// Where its name ends.
+    name: usize,
+    /// Where its value begins.
+    value: usize,
+    end: usize,
+    /// Whether it holds a `%` or a `+`.
+    coded: bool,
+}
+
+impl Pairs<'_> {
+    fn next(&mut self) -> Option<Pair> {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at) == Some(&b'&') {
+            self.at += 1;
+        }
+        let start = self.at;
+        if start == bytes.len() {
+            return None;
+        }
+        let mut equals = None;
+        let mut coded = false;
+        let mut at = start;
+        let end = loop {
+            at = next_special(bytes, at);
+            match bytes.get(at) {
+                None | Some(b'&') => break at,
+                Some(b'=') => equals = equals.or(Some(at)),
+                Some(_) => coded = true,
+            }
+            at += 1;
+        };
+        self.at = end;
+        let (name, value) = equals.map_or((end, end), |equals| (equals, equals + 1));
+        Some(Pair { start, name, value, end, coded })
+    }
+}
+
+impl Pair {
+    fn name(self, text: &str) -> Result<Cow<'_, str>, Flaw> {
+        let name = text.get(self.start..self.name).unwrap_or_default();
+        if self.coded { decode(name) } else { Ok(Cow::Borrowed(name)) }
+    }
+}
+
+/// Where the next `&`, `=`, `%` or `+` stands, or the end: eight bytes at a step.
+fn next_special(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = specials(u64::from_le_bytes(*word));
+        if found != 0 {
+            return from + index * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let is_special = |byte: &u8| matches!(byte, b'&' | b'=' | b'%' | b'+');
+    let within = tail.iter().position(is_special).unwrap_or(tail.len());
+    from + rest.len() - tail.len() + within
+}
+
+/// The highest bit of each byte that is special; right for the first of them, which is all that is asked.
+const fn specials(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    zeros(word ^ u64::from_ne_bytes([b'&'; 8]))
+        | zeros(word ^ u64::from_ne_bytes([b'='; 8]))
+        | zeros(word ^ u64::from_ne_bytes([b'%'; 8]))
+        | zeros(word ^ u64::from_ne_bytes([b'+'; 8]))
 }
 
 impl fmt::Debug for Form<'_> {
@@ -174,15 +298,12 @@ impl fmt::Debug for Form<'_> {
 /// # Errors
 ///
 /// [`Flaw::Undecodable`]: a `%` without two hexadecimal digits, or bytes that are not UTF-8.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Flaw> {
+pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, Flaw> {
+    let bytes = text.as_bytes();
     // No early exit, so that the compiler can look at many bytes at once.
-    let coded = bytes.iter().fold(false, |coded, byte| {
-        coded | (*byte == b'%') | (*byte == b'+')
-    });
+    let coded = bytes.iter().fold(false, |coded, byte| coded | (*byte == b'%') | (*byte == b'+'));
     if !coded {
-        return std::str::from_utf8(bytes)
-            .map(Cow::Borrowed)
-            .map_err(|_| Flaw::Undecodable);
+        return Ok(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter();
@@ -197,26 +318,22 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Flaw> {
             plain => *plain,
         });
     }
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_| Flaw::Undecodable)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| Flaw::Undecodable)
 }
 
 fn hex_digit(byte: &u8) -> Option<u8> {
-    char::from(*byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The media type in any case, with any parameter but a charset other than UTF-8.
 fn check_media_type(header: Header<'_>) -> Result<(), EndpointError> {
-    let mut parts = header
-        .text()
-        .ok_or(EndpointError::MediaType)?
-        .split(';')
-        .map(str::trim);
+    // What nearly every client sends, letter for letter.
+    if header == Header::Once(MEDIA_TYPE.as_bytes()) {
+        return Ok(());
+    }
+    let mut parts = header.text().ok_or(EndpointError::MediaType)?.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
-    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !media_type.eq_ignore_ascii_case(MEDIA_TYPE) {
         return Err(EndpointError::MediaType);
     }
     for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {

@@ -63,11 +63,7 @@ impl<'a> Header<'a> {
 impl<'a> Request<'a> {
     /// A request with this method and body, and no headers yet.
     pub fn new(method: &'a str, body: &'a [u8]) -> Self {
-        Self {
-            method,
-            body,
-            ..Self::default()
-        }
+        Self { method, body, ..Self::default() }
     }
 
     /// A POST with this body, and no headers yet.

@@ -29,12 +29,7 @@ impl Response {
         status: u16,
         headers: &'static [(&'static str, &'static str)],
     ) -> Self {
-        Self {
-            status,
-            fixed: [headers, &[]],
-            own: Vec::new(),
-            body: Cow::Borrowed(&[]),
-        }
+        Self { status, fixed: [headers, &[]], own: Vec::new(), body: Cow::Borrowed(&[]) }
     }
 
     pub(crate) const fn with_fixed(
@@ -67,19 +62,14 @@ impl Response {
 
     /// Every header, names in lower case. Where one stands twice, send it twice.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let fixed = self
-            .fixed
-            .iter()
-            .flat_map(|headers| headers.iter().copied());
+        let fixed = self.fixed.iter().flat_map(|headers| headers.iter().copied());
         let own = self.own.iter().map(|(name, value)| (*name, value.as_ref()));
         fixed.chain(own)
     }
 
     /// The first header of this name, in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// The body.
@@ -99,10 +89,7 @@ impl fmt::Debug for Response {
         // Header values and bodies can name tokens and users (profile `wso2`, introspection).
         f.debug_struct("Response")
             .field("status", &self.status)
-            .field(
-                "headers",
-                &self.headers().map(|(name, _)| name).collect::<Vec<_>>(),
-            )
+            .field("headers", &self.headers().map(|(name, _)| name).collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
             .finish()
     }

@@ -28,12 +28,7 @@ pub struct TokenForm<'a> {
 impl<'a> TokenForm<'a> {
     /// A form that names a token.
     pub const fn new(token: &'a str) -> Self {
-        Self {
-            token,
-            token_type_hint: None,
-            client_id: None,
-            client_secret: None,
-        }
+        Self { token, token_type_hint: None, client_id: None, client_secret: None }
     }
 
     /// Says where to look first.
@@ -61,9 +56,7 @@ impl<'a> TokenForm<'a> {
 
 impl fmt::Debug for TokenForm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenForm")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenForm").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -90,11 +83,7 @@ impl<'a> LogoutForm<'a> {
         client_id: &'a str,
         client_secret: Option<&'a str>,
     ) -> Self {
-        Self {
-            refresh_token,
-            client_id,
-            client_secret,
-        }
+        Self { refresh_token, client_id, client_secret }
     }
 
     /// The body to send as `application/x-www-form-urlencoded`.
@@ -106,8 +95,6 @@ impl<'a> LogoutForm<'a> {
 
 impl fmt::Debug for LogoutForm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogoutForm")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
+        f.debug_struct("LogoutForm").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }

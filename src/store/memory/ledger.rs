@@ -97,16 +97,7 @@ impl Ledger {
         let known = entries.get_mut(hash, |entry| entry.is(namespace, target));
         let Some(entry) = known else {
             let (target, at) = (target.clone(), revocation.at());
-            entries.insert(
-                Entry {
-                    hash,
-                    namespace,
-                    target,
-                    at,
-                    until,
-                },
-                until,
-            );
+            entries.insert(Entry { hash, namespace, target, at, until }, until);
             return Revoked::Newly;
         };
         if let Some(count) = self.counts.get(target.kind() as usize) {
@@ -179,10 +170,7 @@ impl Ledger {
         found: impl Fn(&Target),
     ) -> Option<TargetKind> {
         KINDS.into_iter().find(|kind| {
-            let count = self
-                .counts
-                .get(*kind as usize)
-                .map_or(0, |count| count.load(SeqCst));
+            let count = self.counts.get(*kind as usize).map_or(0, |count| count.load(SeqCst));
             if count == 0 {
                 return false;
             }
@@ -202,9 +190,7 @@ impl Ledger {
     fn cutoff(&self, namespace: u32, target: &Target) -> Option<Timestamp> {
         let hash = self.hash(namespace, target);
         let entries = read(self.entries.of(hash));
-        entries
-            .get(hash, |entry| entry.is(namespace, target))
-            .map(|entry| entry.at)
+        entries.get(hash, |entry| entry.is(namespace, target)).map(|entry| entry.at)
     }
 
     fn hash(&self, namespace: u32, target: &Target) -> u64 {

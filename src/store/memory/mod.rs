@@ -217,12 +217,7 @@ impl Record for Counterpart {
 
 /// A keyed digest's own bytes are as good a hash as any.
 fn hash_of(digest: &TokenDigest) -> u64 {
-    digest
-        .as_bytes()
-        .first_chunk()
-        .copied()
-        .map(u64::from_le_bytes)
-        .unwrap_or_default()
+    digest.as_bytes().first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default()
 }
 
 impl MemoryStore {
@@ -274,19 +269,9 @@ impl MemoryStore {
     /// How much it holds.
     pub fn usage(&self) -> Usage {
         Usage {
-            tokens: self
-                .tenants
-                .tokens
-                .iter()
-                .map(|shard| read(shard).len())
-                .sum(),
+            tokens: self.tenants.tokens.iter().map(|shard| read(shard).len()).sum(),
             revocations: self.tenants.ledger.len(),
-            sessions: self
-                .tenants
-                .sessions
-                .iter()
-                .map(|shard| read(shard).len())
-                .sum(),
+            sessions: self.tenants.sessions.iter().map(|shard| read(shard).len()).sum(),
         }
     }
 
@@ -295,13 +280,9 @@ impl MemoryStore {
         let hash = hash_of(&digest);
         let rows = read(self.tenants.tokens.of(hash));
         let row = rows.get(hash, |row| row.digest == digest)?;
-        let record = TokenRecord::new(
-            digest.into(),
-            row.kind,
-            Arc::clone(&row.grant),
-            row.expires_at,
-        )
-        .with_issued_at(Timestamp::from_unix_seconds(row.issued_at.into()));
+        let record =
+            TokenRecord::new(digest.into(), row.kind, Arc::clone(&row.grant), row.expires_at)
+                .with_issued_at(Timestamp::from_unix_seconds(row.issued_at.into()));
         let consumed = row.consumed;
         drop(rows);
         let record = match self.counterpart(&digest) {
@@ -309,13 +290,11 @@ impl MemoryStore {
             None => record,
         };
         let ledger = &self.tenants.ledger;
-        Some(
-            match ledger.covering(self.namespace, &digest, record.grant()) {
-                Some(by) => record.with_state(TokenState::Revoked { by }),
-                None if consumed => record.with_state(TokenState::Consumed),
-                None => record,
-            },
-        )
+        Some(match ledger.covering(self.namespace, &digest, record.grant()) {
+            Some(by) => record.with_state(TokenState::Revoked { by }),
+            None if consumed => record.with_state(TokenState::Consumed),
+            None => record,
+        })
     }
 
     fn counterpart(&self, digest: &TokenDigest) -> Option<Arc<Secret>> {
@@ -324,8 +303,7 @@ impl MemoryStore {
         if kept.len() == 0 {
             return None;
         }
-        kept.get(hash, |kept| kept.digest == *digest)
-            .map(|kept| Arc::clone(&kept.counterpart))
+        kept.get(hash, |kept| kept.digest == *digest).map(|kept| Arc::clone(&kept.counterpart))
     }
 
     /// Records tokens, and says whether a revocation covers them already.
@@ -369,9 +347,7 @@ impl MemoryStore {
             return if known.grant.id() == row.grant.id() && known.kind == row.kind {
                 Ok(())
             } else {
-                Err(StoreError::conflict(
-                    "a token of this value exists under another grant",
-                ))
+                Err(StoreError::conflict("a token of this value exists under another grant"))
             };
         }
         let due = row.expires_at + self.tenants.retention.of(row.kind);
@@ -383,14 +359,7 @@ impl MemoryStore {
         let hash = hash_of(&digest);
         let mut kept = write(self.tenants.counterparts.of(hash));
         if kept.get(hash, |kept| kept.digest == digest).is_none() {
-            kept.insert(
-                Counterpart {
-                    digest,
-                    counterpart,
-                    expires_at,
-                },
-                expires_at,
-            );
+            kept.insert(Counterpart { digest, counterpart, expires_at }, expires_at);
         }
     }
 
@@ -532,10 +501,7 @@ impl Tenants {
             at_or_now(family.latest_expiry + self.retention.refresh_tokens, now)
         }));
         let rest = left(write(self.sessions.at(shard)).sweep(now, rest, |row| {
-            at_or_now(
-                row.session.expires_at() + self.retention.refresh_tokens,
-                now,
-            )
+            at_or_now(row.session.expires_at() + self.retention.refresh_tokens, now)
         }));
         left(write(self.counterparts.at(shard)).sweep(now, rest, |kept| {
             at_or_now(kept.expires_at + self.retention.refresh_tokens, now)
@@ -545,24 +511,15 @@ impl Tenants {
 
     /// A consumed refresh token is remembered for as long as its family can live: it may come back.
     fn due(&self, row: &TokenRow, now: Timestamp) -> Due {
-        let family = if row.consumed {
-            self.family_expiry(row)
-        } else {
-            Timestamp::default()
-        };
-        at_or_now(
-            row.expires_at.max(family) + self.retention.of(row.kind),
-            now,
-        )
+        let family = if row.consumed { self.family_expiry(row) } else { Timestamp::default() };
+        at_or_now(row.expires_at.max(family) + self.retention.of(row.kind), now)
     }
 
     fn family_expiry(&self, row: &TokenRow) -> Timestamp {
         let hash = self.hasher.hash_one((row.namespace, row.grant.id()));
         let families = read(self.families.of(hash));
         let family = families.get(hash, |family| family.is(row.namespace, row.grant.id()));
-        family
-            .map(|family| family.latest_expiry)
-            .unwrap_or_default()
+        family.map(|family| family.latest_expiry).unwrap_or_default()
     }
 
     fn has_due(&self, now: Timestamp) -> bool {
@@ -586,11 +543,7 @@ impl Retention {
 }
 
 fn at_or_now(needed: Timestamp, now: Timestamp) -> Due {
-    if needed > now {
-        Due::At(needed)
-    } else {
-        Due::Now
-    }
+    if needed > now { Due::At(needed) } else { Due::Now }
 }
 
 impl Default for MemoryStore {
@@ -601,9 +554,7 @@ impl Default for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore")
-            .field("usage", &self.usage())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryStore").field("usage", &self.usage()).finish_non_exhaustive()
     }
 }
 
@@ -647,21 +598,13 @@ impl TokenLedger for MemoryStore {
         let hash = self.session_hash(session.id());
         let namespace = self.namespace;
         let mut sessions = write(self.tenants.sessions.of(hash));
-        let known = sessions.get_mut(hash, |row| {
-            row.namespace == namespace && row.session.id() == session.id()
-        });
+        let known = sessions
+            .get_mut(hash, |row| row.namespace == namespace && row.session.id() == session.id());
         match known {
             Some(row) => row.session.join(&session),
             None => {
                 let due = session.expires_at() + self.tenants.retention.refresh_tokens;
-                sessions.insert(
-                    SessionRow {
-                        hash,
-                        namespace,
-                        session,
-                    },
-                    due,
-                );
+                sessions.insert(SessionRow { hash, namespace, session }, due);
                 Ok(())
             }
         }
@@ -670,9 +613,8 @@ impl TokenLedger for MemoryStore {
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         let hash = self.session_hash(id);
         let sessions = read(self.tenants.sessions.of(hash));
-        let row = sessions.get(hash, |row| {
-            row.namespace == self.namespace && row.session.id() == id
-        });
+        let row =
+            sessions.get(hash, |row| row.namespace == self.namespace && row.session.id() == id);
         Ok(row.map(|row| row.session.clone()))
     }
 }

@@ -163,10 +163,7 @@ impl<R: Record> Table<R> {
                 self.due.insert(minute, next);
             }
             looked.at += 1;
-            let decision = self
-                .slot(first)
-                .and_then(|slot| slot.record.as_ref())
-                .map(&decide);
+            let decision = self.slot(first).and_then(|slot| slot.record.as_ref()).map(&decide);
             match decision {
                 Some(Due::At(later)) => {
                     // At least the present minute, which this sweep does not reach.
@@ -184,18 +181,13 @@ impl<R: Record> Table<R> {
     /// Whether a sweep at `now` would find anything to look at.
     pub(super) fn has_due(&self, now: Timestamp) -> bool {
         let minute = now.as_unix_millis() / MINUTE;
-        self.due
-            .keys()
-            .next()
-            .is_some_and(|first| u64::from(*first) < minute)
+        self.due.keys().next().is_some_and(|first| u64::from(*first) < minute)
     }
 
     fn find(&self, hash: u64, is_it: impl Fn(&R) -> bool) -> Option<u32> {
         let first = *self.slots.get(&Hash::from(hash))?;
         let matches = |index: &u32| {
-            self.slot(*index)
-                .and_then(|slot| slot.record.as_ref())
-                .is_some_and(&is_it)
+            self.slot(*index).and_then(|slot| slot.record.as_ref()).is_some_and(&is_it)
         };
         if matches(&first) {
             return Some(first);
@@ -225,10 +217,7 @@ impl<R: Record> Table<R> {
         let full = (self.chunks.len() - 1) * CHUNK;
         let chunk = self.chunks.last_mut();
         let within = chunk.map_or(0, |chunk| {
-            chunk.push(Slot {
-                record: None,
-                next: NONE,
-            });
+            chunk.push(Slot { record: None, next: NONE });
             chunk.len() - 1
         });
         // 2^32 records of one shard would need a terabyte.
@@ -331,10 +320,7 @@ mod tests {
     fn a_record_that_is_still_needed_is_looked_at_again_later() {
         let mut table = Table::default();
         table.insert(Word(1, "w"), at(1));
-        assert_eq!(
-            table.sweep(at(5), 10, |_| Due::At(at(9))),
-            Looked { at: 1, removed: 0 }
-        );
+        assert_eq!(table.sweep(at(5), 10, |_| Due::At(at(9))), Looked { at: 1, removed: 0 });
         assert!(!table.has_due(at(9)));
         assert_eq!(table.sweep(at(10), 10, |_| Due::Now).removed, 1);
         assert_eq!(table.len(), 0);
