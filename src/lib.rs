@@ -101,7 +101,7 @@
 //!
 //! | name | gives | default | crates added |
 //! |---|---|---|---|
-//! | `memory` | `MemoryStore` | yes | getrandom |
+//! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum |
 //!

@@ -1,241 +1,269 @@
 //! The ledger in memory: what was revoked, and when.
 
 use std::hash::BuildHasher;
+use std::hash::Hash;
 use std::hash::RandomState;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::id::ClientId;
+use crate::id::GrantId;
+use crate::id::SessionId;
+use crate::id::Subject;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
 use crate::revocation::Target;
+use crate::store::memory::shards::FEW;
+use crate::store::memory::shards::MANY;
 use crate::store::memory::shards::Shards;
+use crate::store::memory::shards::read;
+use crate::store::memory::shards::write;
 use crate::store::memory::table::Due;
 use crate::store::memory::table::Looked;
 use crate::store::memory::table::Record;
 use crate::store::memory::table::Table;
 use crate::token::Grant;
 use crate::token::TargetKind;
-use crate::token::TokenDigest;
 use crate::token::TokenId;
 
-/// One entry.
-#[derive(Debug)]
-struct Entry {
-    hash: u64,
-    namespace: u32,
-    target: Target,
-    at: Timestamp,
-    /// The expiry of the longest-lived token it can cover.
-    until: Timestamp,
-}
+/// How long an entry outlives what it is known to cover: a token may be on its way that nobody has announced. The
+/// longest way begins with an authorization code, which lives ten minutes at most (RFC 6749 section 4.1.2).
+const IN_FLIGHT: Duration = Duration::from_secs(600);
 
-impl Record for Entry {
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-}
+/// The cutoff of every token, for targets that are named once and never again.
+const ANY_TIME: Timestamp = Timestamp::from_unix_millis(0);
 
+/// The entries, a table for each kind of target.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    entries: Shards<Table<Entry>>,
-    /// How many entries there are of each kind: a kind without entries is not looked up.
-    counts: [AtomicUsize; KINDS.len()],
-    /// The latest expiry of any token so far.
+    tokens: Entries<TokenId>,
+    grants: Entries<GrantId>,
+    sessions: Entries<SessionId>,
+    subjects_at_clients: Entries<(Subject, ClientId)>,
+    subjects: Entries<Subject>,
+    clients: Entries<ClientId>,
+    everything: Entries<()>,
+    /// The latest expiry of any token or session so far.
     horizon: AtomicU64,
-    hasher: RandomState,
-}
-
-const KINDS: [TargetKind; 7] = [
-    TargetKind::Token,
-    TargetKind::Grant,
-    TargetKind::Session,
-    TargetKind::SubjectAtClient,
-    TargetKind::Subject,
-    TargetKind::Client,
-    TargetKind::Everything,
-];
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self {
-            entries: Shards::default(),
-            counts: Default::default(),
-            horizon: AtomicU64::new(0),
-            // Targets can be chosen by outsiders (a client names itself), so their hash is keyed.
-            hasher: RandomState::new(),
-        }
-    }
 }
 
 impl Ledger {
-    pub(super) fn len(&self) -> usize {
-        self.counts.iter().map(|count| count.load(SeqCst)).sum()
+    pub(super) fn new(keys: &RandomState) -> Self {
+        Self {
+            tokens: Entries::new(MANY, keys),
+            grants: Entries::new(MANY, keys),
+            sessions: Entries::new(MANY, keys),
+            subjects_at_clients: Entries::new(FEW, keys),
+            subjects: Entries::new(FEW, keys),
+            clients: Entries::new(FEW, keys),
+            everything: Entries::new(1, keys),
+            horizon: AtomicU64::new(0),
+        }
     }
 
-    /// Says that a token expiring then is about to be recorded.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+            + self.grants.len()
+            + self.sessions.len()
+            + self.subjects_at_clients.len()
+            + self.subjects.len()
+            + self.clients.len()
+            + self.everything.len()
+    }
+
+    /// Says that a token or session expiring then is about to be recorded.
     ///
-    /// Call it *before* the token is recorded and look for covering entries *after*. An entry written meanwhile
-    /// either has seen the new horizon, or is seen by that look: so none is forgotten before the token expires.
-    pub(super) fn expect_token_until(&self, expiry: Timestamp) {
+    /// Call it *before* it is recorded and look for covering entries *after*. An entry written meanwhile either has
+    /// seen the new horizon, or is seen by that look: so none is forgotten before the token expires. A session
+    /// counts, because tokens can be asked for in it until it ends, under the login it began with.
+    pub(super) fn expect_until(&self, expiry: Timestamp) {
         self.horizon.fetch_max(expiry.as_unix_millis(), SeqCst);
     }
 
     /// Writes one entry, or moves its cutoff forward.
-    pub(super) fn apply(&self, namespace: u32, revocation: &Revocation) -> Revoked {
-        let target = revocation.target();
-        let hash = self.hash(namespace, target);
-        let mut entries = write(self.entries.of(hash));
-        if let Some(count) = self.counts.get(target.kind() as usize) {
-            // Counted before the horizon is read; see `expect_token_until`.
-            count.fetch_add(1, SeqCst);
-        }
-        let until = Timestamp::from_unix_millis(self.horizon.load(SeqCst)).max(revocation.at());
-        let known = entries.get_mut(hash, |entry| entry.is(namespace, target));
-        let Some(entry) = known else {
-            let (target, at) = (target.clone(), revocation.at());
-            entries.insert(Entry { hash, namespace, target, at, until }, until);
-            return Revoked::Newly;
+    pub(super) fn apply(&self, revocation: &Revocation) -> Revoked {
+        let at = revocation.at();
+        let until = || {
+            let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
+            horizon.max(at) + IN_FLIGHT
         };
-        if let Some(count) = self.counts.get(target.kind() as usize) {
-            count.fetch_sub(1, SeqCst);
-        }
-        entry.until = entry.until.max(until);
-        if has_cutoff(target.kind()) && entry.at < revocation.at() {
-            entry.at = revocation.at();
-            Revoked::Newly
-        } else {
-            Revoked::Already
+        match revocation.target() {
+            Target::Token(id) => self.tokens.name(id, at, until),
+            Target::Grant(id) => self.grants.name(id, at, until),
+            Target::Session(id) => self.sessions.name(id, at, until),
+            Target::SubjectAtClient(subject, client) => {
+                self.subjects_at_clients.cut_off(&(subject.clone(), client.clone()), at, until)
+            }
+            Target::Subject(subject) => self.subjects.cut_off(subject, at, until),
+            Target::Client(client) => self.clients.cut_off(client, at, until),
+            Target::Everything => self.everything.cut_off(&(), at, until),
         }
     }
 
-    /// Which kind of entry covers a token, if any does.
+    /// Which kind of entry covers a token, if any does: the rule of `Target::covers`, one look for each kind.
+    ///
+    /// For a token that was just recorded, `hold` is its expiry: an entry that covers it stays until then. One that
+    /// a sweep was quicker to take does not count.
     pub(super) fn covering(
         &self,
-        namespace: u32,
-        digest: &TokenDigest,
+        id: &TokenId,
         grant: &Grant,
+        hold: Option<Timestamp>,
     ) -> Option<TargetKind> {
-        self.cover(namespace, digest, grant, |_| {})
-    }
-
-    /// As [`covering`](Self::covering), for a token that was just recorded: its entry is kept until the token
-    /// expires.
-    pub(super) fn covering_until(
-        &self,
-        namespace: u32,
-        digest: &TokenDigest,
-        grant: &Grant,
-        expiry: Timestamp,
-    ) -> Option<TargetKind> {
-        self.cover(namespace, digest, grant, |target| {
-            let hash = self.hash(namespace, target);
-            let mut entries = write(self.entries.of(hash));
-            if let Some(entry) = entries.get_mut(hash, |entry| entry.is(namespace, target)) {
-                entry.until = entry.until.max(expiry);
+        let authenticated_at = grant.authenticated_at();
+        let client = grant.client_id();
+        let subject = grant.subject_id();
+        if self.tokens.covers(id, ANY_TIME, hold) {
+            return Some(TargetKind::Token);
+        }
+        if self.grants.covers(grant.id(), ANY_TIME, hold) {
+            return Some(TargetKind::Grant);
+        }
+        if grant.session_id().is_some_and(|id| self.sessions.covers(id, ANY_TIME, hold)) {
+            return Some(TargetKind::Session);
+        }
+        if let Some(subject) = subject {
+            if self.subjects.covers(subject, authenticated_at, hold) {
+                return Some(TargetKind::Subject);
             }
-        })
+            if self.subjects_at_clients.len() > 0 {
+                let pair = (subject.clone(), client.clone());
+                if self.subjects_at_clients.covers(&pair, authenticated_at, hold) {
+                    return Some(TargetKind::SubjectAtClient);
+                }
+            }
+        }
+        if self.clients.covers(client, authenticated_at, hold) {
+            return Some(TargetKind::Client);
+        }
+        self.everything.covers(&(), authenticated_at, hold).then_some(TargetKind::Everything)
     }
 
-    pub(super) fn is_revoked(&self, namespace: u32, target: &Target) -> bool {
-        self.cutoff(namespace, target).is_some()
+    pub(super) fn is_logged_out(&self, session: &SessionId) -> bool {
+        self.sessions.covers(session, ANY_TIME, None)
     }
 
     /// Forgets entries that no token can need any more.
     pub(super) fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
-        let mut entries = write(self.entries.at(shard));
-        entries.sweep(now, budget, |entry| {
-            if entry.until > now {
-                return Due::At(entry.until);
-            }
-            if let Some(count) = self.counts.get(entry.target.kind() as usize) {
-                count.fetch_sub(1, SeqCst);
-            }
-            Due::Now
-        })
+        let mut looked = self.tokens.sweep(now, shard, budget);
+        looked += self.grants.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked += self.sessions.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked += self.subjects_at_clients.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked += self.subjects.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked += self.clients.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked += self.everything.sweep(now, shard, budget.saturating_sub(looked.at));
+        looked
     }
 
     pub(super) fn has_due(&self, now: Timestamp, shard: usize) -> bool {
-        read(self.entries.at(shard)).has_due(now)
+        self.tokens.has_due(now, shard)
+            || self.grants.has_due(now, shard)
+            || self.sessions.has_due(now, shard)
+            || self.subjects_at_clients.has_due(now, shard)
+            || self.subjects.has_due(now, shard)
+            || self.clients.has_due(now, shard)
+            || self.everything.has_due(now, shard)
+    }
+}
+
+/// The entries for one kind of target.
+#[derive(Debug)]
+struct Entries<K> {
+    shards: Shards<Table<Entry<K>>>,
+    /// How many there are: where there are none, none is looked up.
+    count: AtomicUsize,
+    /// Targets can be chosen by outsiders (a client names itself), so their hash is keyed.
+    keys: RandomState,
+}
+
+#[derive(Debug)]
+struct Entry<K> {
+    target: K,
+    at: Timestamp,
+    /// The expiry of the longest-lived token it can cover, and [`IN_FLIGHT`].
+    until: Timestamp,
+}
+
+impl<K: Hash> Record for Entry<K> {
+    fn hash(&self, keys: &RandomState) -> u64 {
+        keys.hash_one(&self.target)
+    }
+}
+
+impl<K: Clone + Eq + Hash> Entries<K> {
+    fn new(shards: usize, keys: &RandomState) -> Self {
+        Self {
+            shards: Shards::new(shards, || Table::new(keys.clone())),
+            count: AtomicUsize::new(0),
+            keys: keys.clone(),
+        }
     }
 
-    fn cover(
+    fn len(&self) -> usize {
+        self.count.load(SeqCst)
+    }
+
+    /// An entry for a target that is named once and never again: when it was first named is all there is to say.
+    fn name(&self, target: &K, at: Timestamp, until: impl Fn() -> Timestamp) -> Revoked {
+        self.write(target, at, until, |_| false)
+    }
+
+    /// An entry for a target that comes back: the later cutoff counts.
+    fn cut_off(&self, target: &K, at: Timestamp, until: impl Fn() -> Timestamp) -> Revoked {
+        self.write(target, at, until, |known| known < at)
+    }
+
+    fn write(
         &self,
-        namespace: u32,
-        digest: &TokenDigest,
-        grant: &Grant,
-        found: impl Fn(&Target),
-    ) -> Option<TargetKind> {
-        KINDS.into_iter().find(|kind| {
-            let count = self.counts.get(*kind as usize).map_or(0, |count| count.load(SeqCst));
-            if count == 0 {
-                return false;
+        target: &K,
+        at: Timestamp,
+        until: impl Fn() -> Timestamp,
+        moves: impl Fn(Timestamp) -> bool,
+    ) -> Revoked {
+        let hash = self.keys.hash_one(target);
+        let mut entries = write(self.shards.of(hash));
+        if let Some(known) = entries.get_mut(hash, |entry| entry.target == *target) {
+            known.until = known.until.max(until());
+            if moves(known.at) {
+                known.at = at;
+                return Revoked::Newly;
             }
-            let Some(target) = target_of(*kind, digest, grant) else {
-                return false;
-            };
-            let cutoff = self.cutoff(namespace, &target);
-            let covers =
-                cutoff.is_some_and(|at| !has_cutoff(*kind) || grant.authenticated_at() <= at);
-            if covers {
-                found(&target);
-            }
-            covers
-        })
+            return Revoked::Already;
+        }
+        // Counted before the horizon is read; see `Ledger::expect_until`.
+        self.count.fetch_add(1, SeqCst);
+        let until = until();
+        entries.insert(Entry { target: target.clone(), at, until }, at, until);
+        Revoked::Newly
     }
 
-    fn cutoff(&self, namespace: u32, target: &Target) -> Option<Timestamp> {
-        let hash = self.hash(namespace, target);
-        let entries = read(self.entries.of(hash));
-        entries.get(hash, |entry| entry.is(namespace, target)).map(|entry| entry.at)
+    fn covers(&self, target: &K, granted_at: Timestamp, hold: Option<Timestamp>) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
+        let hash = self.keys.hash_one(target);
+        let shard = self.shards.of(hash);
+        let is_it = |entry: &Entry<K>| entry.target == *target && granted_at <= entry.at;
+        match hold {
+            None => read(shard).get(hash, is_it).is_some(),
+            Some(expiry) => write(shard)
+                .get_mut(hash, is_it)
+                .map(|entry| entry.until = entry.until.max(expiry))
+                .is_some(),
+        }
     }
 
-    fn hash(&self, namespace: u32, target: &Target) -> u64 {
-        self.hasher.hash_one((namespace, target))
+    fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
+        let decide = |entry: &Entry<K>| Due::after(entry.until, now);
+        let looked = write(self.shards.at(shard)).sweep(now, budget, decide, drop);
+        self.count.fetch_sub(looked.removed, SeqCst);
+        looked
     }
-}
 
-impl Entry {
-    fn is(&self, namespace: u32, target: &Target) -> bool {
-        self.namespace == namespace && self.target == *target
+    fn has_due(&self, now: Timestamp, shard: usize) -> bool {
+        read(self.shards.at(shard)).has_due(now)
     }
-}
-
-/// The covering rule of `Target::covers`, turned round: the one target of each kind that could cover a token.
-fn target_of(kind: TargetKind, digest: &TokenDigest, grant: &Grant) -> Option<Target> {
-    let subject = grant.subject_id().cloned();
-    let client = grant.client_id().clone();
-    Some(match kind {
-        TargetKind::Token => Target::Token(TokenId::from(*digest)),
-        TargetKind::Grant => Target::Grant(grant.id().clone()),
-        TargetKind::Session => Target::Session(grant.session_id()?.clone()),
-        TargetKind::SubjectAtClient => Target::SubjectAtClient(subject?, client),
-        TargetKind::Subject => Target::Subject(subject?),
-        TargetKind::Client => Target::Client(client),
-        TargetKind::Everything => Target::Everything,
-    })
-}
-
-/// Whether time decides what an entry of this kind covers.
-const fn has_cutoff(kind: TargetKind) -> bool {
-    match kind {
-        TargetKind::Token | TargetKind::Grant | TargetKind::Session => false,
-        TargetKind::SubjectAtClient
-        | TargetKind::Subject
-        | TargetKind::Client
-        | TargetKind::Everything => true,
-    }
-}
-
-/// Nothing panics while a lock is held, so a poisoned one guards sound data all the same.
-pub(super) fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// See [`read`].
-pub(super) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,20 +1,19 @@
 //! A hash table whose records know when they may be forgotten.
 //!
-//! The hash map holds a 64-bit hash and a slot number, the slots stand in chunks that are never moved, and each
-//! slot links to the next one that is due in the same minute. So a record costs its own size and about thirty
-//! bytes, growing copies nothing but the map, and sweeping touches the records that are due and no others.
+//! Records stand in the table itself, one cache miss away, and the hash of each is listed under the time at which
+//! a sweep has to look at it. So a sweep touches the records that are due and no others.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-use std::hash::Hasher;
+use std::hash::RandomState;
+
+use hashbrown::HashTable;
 
 use crate::clock::Timestamp;
 
 /// Something kept in a [`Table`].
 pub(super) trait Record {
-    /// The hash it is found under: keyed, or of the bytes of a digest, so that outsiders cannot choose it.
-    fn hash(&self) -> u64;
+    /// The hash it is found under: keyed, or the bytes of a keyed digest, so that outsiders cannot choose it.
+    fn hash(&self, keys: &RandomState) -> u64;
 }
 
 /// What is to become of a record that is due.
@@ -26,7 +25,14 @@ pub(super) enum Due {
     Now,
 }
 
-/// The result of one [`Table::sweep`].
+impl Due {
+    /// Needed until that time.
+    pub(super) fn after(needed: Timestamp, now: Timestamp) -> Self {
+        if needed > now { Self::At(needed) } else { Self::Now }
+    }
+}
+
+/// What one [`Table::sweep`] did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Looked {
     /// How many records were looked at.
@@ -35,234 +41,113 @@ pub(super) struct Looked {
     pub(super) removed: usize,
 }
 
+impl std::ops::AddAssign for Looked {
+    fn add_assign(&mut self, other: Self) {
+        self.at += other.at;
+        self.removed += other.removed;
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Table<R> {
-    /// The slot of each hash. Two records of one hash are next to impossible; the later one is listed apart.
-    slots: HashMap<Hash, u32, BuildHasherDefault<AsIs>>,
-    collided: Vec<u32>,
-    chunks: Vec<Vec<Slot<R>>>,
-    free: u32,
-    due: BTreeMap<u32, u32>,
-    len: usize,
+    records: HashTable<R>,
+    /// The hashes to look at, by the minute after which to look.
+    due: BTreeMap<u32, Vec<u64>>,
+    keys: RandomState,
 }
 
-#[derive(Debug)]
-struct Slot<R> {
-    record: Option<R>,
-    /// The next slot that is free, or due in the same minute.
-    next: u32,
-}
-
-const CHUNK: usize = 128;
-const NONE: u32 = u32::MAX;
 const MINUTE: u64 = 60_000;
 
-/// Half the alignment of a `u64`, so that hash and slot number fill twelve bytes and not sixteen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Hash([u32; 2]);
-
-impl std::hash::Hash for Hash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [high, low] = self.0;
-        state.write_u64(u64::from(high) << 32 | u64::from(low));
-    }
-}
-
-impl From<u64> for Hash {
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a u64")]
-    fn from(hash: u64) -> Self {
-        Self([(hash >> 32) as u32, hash as u32])
-    }
-}
-
-/// The keys are hashes already.
-#[derive(Debug, Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-impl<R> Default for Table<R> {
-    fn default() -> Self {
-        Self {
-            slots: HashMap::default(),
-            collided: Vec::new(),
-            chunks: Vec::new(),
-            free: NONE,
-            due: BTreeMap::new(),
-            len: 0,
-        }
-    }
-}
-
 impl<R: Record> Table<R> {
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    pub(super) fn new(keys: RandomState) -> Self {
+        Self { records: HashTable::new(), due: BTreeMap::new(), keys }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
     }
 
     pub(super) fn get(&self, hash: u64, is_it: impl Fn(&R) -> bool) -> Option<&R> {
-        let index = self.find(hash, is_it)?;
-        self.slot(index)?.record.as_ref()
+        self.records.find(hash, is_it)
     }
 
     pub(super) fn get_mut(&mut self, hash: u64, is_it: impl Fn(&R) -> bool) -> Option<&mut R> {
-        let index = self.find(hash, is_it)?;
-        self.slot_mut(index)?.record.as_mut()
+        self.records.find_mut(hash, is_it)
     }
 
-    /// Adds a record that is not there yet, to be looked at by a sweep after `due`.
-    pub(super) fn insert(&mut self, record: R, due: Timestamp) {
-        let hash = Hash::from(record.hash());
-        let index = self.take_slot();
-        if let Some(slot) = self.slot_mut(index) {
-            slot.record = Some(record);
-        }
-        match self.slots.entry(hash) {
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(index);
-            }
-            std::collections::hash_map::Entry::Occupied(_) => self.collided.push(index),
-        }
-        self.len += 1;
-        self.schedule(index, due);
+    /// Adds a record that is not there yet, to be looked at by a sweep once it is `due`.
+    pub(super) fn insert(&mut self, record: R, now: Timestamp, due: Timestamp) {
+        let hash = record.hash(&self.keys);
+        let keys = &self.keys;
+        self.records.insert_unique(hash, record, |record| record.hash(keys));
+        self.schedule(hash, now, due);
     }
 
-    /// Looks at up to `budget` records that are due, and forgets those that `decide` lets go.
+    /// Looks at up to `budget` records that are due; forgets those that `decide` lets go, and hands them over.
     pub(super) fn sweep(
         &mut self,
         now: Timestamp,
         budget: usize,
         decide: impl Fn(&R) -> Due,
+        mut forgotten: impl FnMut(R),
     ) -> Looked {
         let mut looked = Looked::default();
         while looked.at < budget {
-            // Whole minutes, so a record goes up to a minute late and never early.
-            let Some((&minute, &first)) = self.due.iter().next() else {
+            let Some(hash) = self.next_due(now) else {
                 break;
             };
-            if u64::from(minute) >= now.as_unix_millis() / MINUTE {
-                break;
-            }
-            let next = self.slot(first).map_or(NONE, |slot| slot.next);
-            if next == NONE {
-                self.due.remove(&minute);
-            } else {
-                self.due.insert(minute, next);
-            }
             looked.at += 1;
-            let decision = self.slot(first).and_then(|slot| slot.record.as_ref()).map(&decide);
-            match decision {
-                Some(Due::At(later)) => {
-                    // At least the present minute, which this sweep does not reach.
-                    self.schedule(first, later.max(now));
-                }
-                Some(Due::Now) | None => {
-                    self.forget(first);
-                    looked.removed += 1;
-                }
+            let keys = &self.keys;
+            let goes = |record: &R| record.hash(keys) == hash && decide(record) == Due::Now;
+            if let Ok(entry) = self.records.find_entry(hash, goes) {
+                forgotten(entry.remove().0);
+                looked.removed += 1;
+                continue;
             }
+            let stays = self.records.find(hash, |record| record.hash(keys) == hash);
+            if let Some(Due::At(later)) = stays.map(&decide) {
+                self.schedule(hash, now, later);
+            }
+        }
+        if looked.removed > 0 && self.records.len() * 4 < self.records.capacity() {
+            let keys = &self.keys;
+            self.records.shrink_to(self.records.len() * 2, |record| record.hash(keys));
         }
         looked
     }
 
     /// Whether a sweep at `now` would find anything to look at.
     pub(super) fn has_due(&self, now: Timestamp) -> bool {
-        let minute = now.as_unix_millis() / MINUTE;
-        self.due.keys().next().is_some_and(|first| u64::from(*first) < minute)
+        // Whole minutes, so a record goes up to a minute late and never early.
+        self.due.keys().next().is_some_and(|first| *first < minute(now))
     }
 
-    fn find(&self, hash: u64, is_it: impl Fn(&R) -> bool) -> Option<u32> {
-        let first = *self.slots.get(&Hash::from(hash))?;
-        let matches = |index: &u32| {
-            self.slot(*index).and_then(|slot| slot.record.as_ref()).is_some_and(&is_it)
-        };
-        if matches(&first) {
-            return Some(first);
-        }
-        self.collided.iter().copied().find(matches)
-    }
-
-    fn slot(&self, index: u32) -> Option<&Slot<R>> {
-        let index = usize::try_from(index).ok()?;
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
-    }
-
-    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<R>> {
-        let index = usize::try_from(index).ok()?;
-        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
-    }
-
-    fn take_slot(&mut self) -> u32 {
-        if self.free != NONE {
-            let index = self.free;
-            self.free = self.slot(index).map_or(NONE, |slot| slot.next);
-            return index;
-        }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let full = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut();
-        let within = chunk.map_or(0, |chunk| {
-            chunk.push(Slot { record: None, next: NONE });
-            chunk.len() - 1
-        });
-        // 2^32 records of one shard would need a terabyte.
-        u32::try_from(full + within).unwrap_or(NONE)
-    }
-
-    fn schedule(&mut self, index: u32, due: Timestamp) {
-        // A minute further than u32 reaches is eight thousand years away.
-        let minute = u32::try_from(due.as_unix_millis() / MINUTE).unwrap_or(u32::MAX);
-        let next = self.due.insert(minute, index).unwrap_or(NONE);
-        if let Some(slot) = self.slot_mut(index) {
-            slot.next = next;
-        }
-    }
-
-    fn forget(&mut self, index: u32) {
-        let free = self.free;
-        let Some(slot) = self.slot_mut(index) else {
-            return;
-        };
-        slot.next = free;
-        let Some(record) = slot.record.take() else {
-            return;
-        };
-        self.free = index;
-        self.len -= 1;
-        let hash = Hash::from(record.hash());
-        if self.slots.get(&hash) == Some(&index) {
-            self.slots.remove(&hash);
-            // A record of the same hash, listed apart, takes the place.
-            let heir = self.collided.iter().position(|other| {
-                let other = self.slot(*other).and_then(|slot| slot.record.as_ref());
-                other.is_some_and(|other| Hash::from(other.hash()) == hash)
-            });
-            if let Some(heir) = heir {
-                let index = self.collided.swap_remove(heir);
-                self.slots.insert(hash, index);
+    fn next_due(&mut self, now: Timestamp) -> Option<u64> {
+        while self.has_due(now) {
+            let mut first = self.due.first_entry()?;
+            if let Some(hash) = first.get_mut().pop() {
+                return Some(hash);
             }
-        } else {
-            self.collided.retain(|other| *other != index);
+            first.remove();
         }
-        if self.slots.len() * 4 < self.slots.capacity() && self.slots.capacity() > 4 * CHUNK {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
+        None
     }
+
+    fn schedule(&mut self, hash: u64, now: Timestamp, due: Timestamp) {
+        let due = minute(due);
+        // The further away, the coarser: a look that comes early is repeated, and a list costs more than a look.
+        let step = match due.saturating_sub(minute(now)) {
+            0..=64 => 1,
+            65..=1_440 => 16,
+            _ => 360,
+        };
+        self.due.entry(due - due % step).or_default().push(hash);
+    }
+}
+
+/// A minute further than `u32` reaches is eight thousand years away.
+fn minute(time: Timestamp) -> u32 {
+    u32::try_from(time.as_unix_millis() / MINUTE).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -270,10 +155,10 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Eq, PartialEq)]
-    struct Word(u64, &'static str);
+    struct Word(u64, &'static str, u64);
 
     impl Record for Word {
-        fn hash(&self) -> u64 {
+        fn hash(&self, _keys: &RandomState) -> u64 {
             self.0
         }
     }
@@ -282,60 +167,65 @@ mod tests {
         Timestamp::from_unix_millis(minute * MINUTE)
     }
 
-    fn get<'t>(table: &'t Table<Word>, hash: u64, text: &str) -> Option<&'t Word> {
-        table.get(hash, |word| word.1 == text)
+    fn table(words: impl IntoIterator<Item = Word>) -> Table<Word> {
+        let mut table = Table::new(RandomState::new());
+        for word in words {
+            let due = at(word.2);
+            table.insert(word, at(0), due);
+        }
+        table
+    }
+
+    fn sweep(table: &mut Table<Word>, minute: u64, budget: usize) -> Looked {
+        table.sweep(at(minute), budget, |word| Due::after(at(word.2), at(minute)), drop)
+    }
+
+    fn has(table: &Table<Word>, hash: u64, text: &str) -> bool {
+        table.get(hash, |word| word.1 == text).is_some()
     }
 
     #[test]
     fn two_records_of_one_hash_are_both_found_and_either_can_go_first() {
-        for (first_due, second_due) in [(1, 3), (3, 1)] {
-            let mut table = Table::default();
-            table.insert(Word(7, "first"), at(first_due));
-            table.insert(Word(7, "second"), at(second_due));
-            assert!(get(&table, 7, "first").is_some() && get(&table, 7, "second").is_some());
-            let looked = table.sweep(at(2), 10, |_| Due::Now);
-            assert_eq!(looked, Looked { at: 1, removed: 1 });
-            assert_eq!(get(&table, 7, "first").is_some(), first_due == 3);
-            assert_eq!(get(&table, 7, "second").is_some(), second_due == 3);
-            assert_eq!(table.len(), 1);
+        for (first, second) in [(1, 3), (3, 1)] {
+            let mut table = table([Word(7, "first", first), Word(7, "second", second)]);
+            assert!(has(&table, 7, "first") && has(&table, 7, "second"));
+            sweep(&mut table, 2, 10);
+            assert_eq!(has(&table, 7, "first"), first == 3);
+            assert_eq!(has(&table, 7, "second"), second == 3);
+            sweep(&mut table, 4, 10);
+            assert_eq!(table.len(), 0);
         }
     }
 
     #[test]
     fn a_sweep_keeps_to_its_budget_and_takes_nothing_early() {
-        let mut table = Table::default();
-        for n in 0..1_000 {
-            table.insert(Word(n, "w"), at(n / 10));
-        }
-        assert_eq!(table.sweep(at(0), 10_000, |_| Due::Now).at, 0);
-        assert_eq!(table.sweep(at(50), 100, |_| Due::Now).removed, 100);
+        let mut table = table((0..1_000).map(|n| Word(n, "w", n / 10)));
+        assert_eq!(sweep(&mut table, 0, 10_000).at, 0);
+        assert_eq!(sweep(&mut table, 50, 100).removed, 100);
         assert!(table.has_due(at(50)));
-        assert_eq!(table.sweep(at(50), 10_000, |_| Due::Now).removed, 400);
+        assert_eq!(sweep(&mut table, 50, 10_000).removed, 400);
         assert!(!table.has_due(at(50)));
         assert_eq!(table.len(), 500);
-        assert!((500..1_000).all(|n| get(&table, n, "w").is_some()));
+        assert!((500..1_000).all(|n| has(&table, n, "w")));
     }
 
     #[test]
-    fn a_record_that_is_still_needed_is_looked_at_again_later() {
-        let mut table = Table::default();
-        table.insert(Word(1, "w"), at(1));
-        assert_eq!(table.sweep(at(5), 10, |_| Due::At(at(9))), Looked { at: 1, removed: 0 });
-        assert!(!table.has_due(at(9)));
-        assert_eq!(table.sweep(at(10), 10, |_| Due::Now).removed, 1);
-        assert_eq!(table.len(), 0);
-    }
-
-    #[test]
-    fn a_freed_slot_is_used_again() {
-        let mut table = Table::default();
-        for round in 0..50 {
-            for n in 0..CHUNK as u64 {
-                table.insert(Word(n, "w"), at(round));
+    fn a_record_far_away_is_looked_at_early_and_goes_on_time() {
+        for due in [64, 65, 100, 1_440, 1_441, 5_000, 100_000] {
+            let mut table = table([Word(1, "w", due)]);
+            for minute in (0..due).step_by(7).chain([due - 1]) {
+                assert_eq!(sweep(&mut table, minute, 10).removed, 0, "{minute} of {due}");
             }
-            table.sweep(at(round + 1), CHUNK, |_| Due::Now);
+            assert_eq!(sweep(&mut table, due + 1, 10).removed, 1);
         }
-        assert_eq!(table.chunks.len(), 1);
-        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut table = table((0..10_000).map(|n| Word(n, "w", 1)));
+        let full = table.records.capacity();
+        while sweep(&mut table, 2, 100).removed > 0 {}
+        assert!(table.records.capacity() < full / 10);
+        assert!(table.due.is_empty());
     }
 }
