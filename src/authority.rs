@@ -193,16 +193,17 @@ impl Authority {
     ) -> Result<AuthenticatedClient, EndpointError> {
         let mut scratch = Scratch::default();
         let credentials = Credentials::read(request, form, &mut scratch, &self.0.policy)?;
-        let caller = Caller::new(request.peer_address(), credentials.claimed_client());
         if let Some(throttle) = &self.0.throttle {
+            let caller = Caller::new(request.peer_address(), credentials.claimed_client());
             throttle
                 .admit(caller, self.now())
                 .map_err(|slow| EndpointError::Throttled { retry_after: slow.retry_after })?;
         }
+        let claimed = credentials.claimed_client();
         match self.0.clients.authenticate(credentials).await {
             Ok(client) => Ok(client),
             Err(ClientAuthError::Rejected) => {
-                self.report(caller, Misuse::AuthenticationFailed);
+                self.report(request, claimed, Misuse::AuthenticationFailed);
                 self.emit(&Event::ClientAuthenticationFailed { endpoint });
                 Err(EndpointError::InvalidClient { header: request.has_authorization() })
             }
@@ -227,8 +228,9 @@ impl Authority {
             false => None,
         };
         if found.is_none() {
-            let caller = Caller::new(request.peer_address(), Some(client.id().as_str()));
-            self.report(caller, Misuse::UnknownToken);
+            if self.0.throttle.is_some() {
+                self.report(request, Some(client.id().as_str()), Misuse::UnknownToken);
+            }
             self.emit(&Event::UnknownToken { endpoint, client: client.id() });
         }
         Ok(found)
@@ -291,9 +293,9 @@ impl Authority {
         }
     }
 
-    fn report(&self, caller: Caller<'_>, misuse: Misuse) {
+    fn report(&self, request: &Request<'_>, client: Option<&str>, misuse: Misuse) {
         if let Some(throttle) = &self.0.throttle {
-            throttle.report(caller, misuse, self.now());
+            throttle.report(Caller::new(request.peer_address(), client), misuse, self.now());
         }
     }
 }

@@ -145,7 +145,7 @@ impl Client {
 /// assert_eq!(table.len(), 1);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct ClientTable(HashMap<ClientId, Arc<Client>>);
+pub struct ClientTable(HashMap<Box<str>, Arc<Client>>);
 
 impl ClientTable {
     /// How many clients are registered.
@@ -161,7 +161,7 @@ impl ClientTable {
 
 impl FromIterator<Client> for ClientTable {
     fn from_iter<I: IntoIterator<Item = Client>>(clients: I) -> Self {
-        Self(clients.into_iter().map(|client| (client.id.clone(), Arc::new(client))).collect())
+        Self(clients.into_iter().map(|client| (client.id.as_str().into(), Arc::new(client))).collect())
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Scratch {
     secret: String,
 }
 
-const INLINE: usize = 192;
+const INLINE: usize = 128;
 
 /// Longer header values are refused unread.
 const LONGEST: usize = 16_384;

@@ -274,17 +274,29 @@ fn next_special(bytes: &[u8], from: usize) -> usize {
     from + rest.len() - tail.len() + within
 }
 
-/// The highest bit of each byte that is special; right for the first of them, which is all that is asked.
+/// Whether a `%` or a `+` stands in it.
+fn is_coded(bytes: &[u8]) -> bool {
+    let (words, tail) = bytes.as_chunks::<8>();
+    words.iter().any(|word| coded(u64::from_le_bytes(*word)) != 0)
+        || tail.iter().any(|byte| matches!(byte, b'%' | b'+'))
+}
+
+/// Marks the first byte that delimits or is coded, by its highest bit.
 const fn specials(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    equals(word, b'&') | equals(word, b'=') | coded(word)
+}
+
+/// Marks the first `%` or `+`.
+const fn coded(word: u64) -> u64 {
+    equals(word, b'%') | equals(word, b'+')
+}
+
+/// Marks the first byte that is `byte`; bytes above it may be marked wrongly, which nobody looks at.
+const fn equals(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & HIGHS
-    }
-    zeros(word ^ u64::from_ne_bytes([b'&'; 8]))
-        | zeros(word ^ u64::from_ne_bytes([b'='; 8]))
-        | zeros(word ^ u64::from_ne_bytes([b'%'; 8]))
-        | zeros(word ^ u64::from_ne_bytes([b'+'; 8]))
+    let zero = word ^ u64::from_ne_bytes([byte; 8]);
+    zero.wrapping_sub(ONES) & !zero & HIGHS
 }
 
 impl fmt::Debug for Form<'_> {
@@ -300,9 +312,7 @@ impl fmt::Debug for Form<'_> {
 /// [`Flaw::Undecodable`]: a `%` without two hexadecimal digits, or bytes that are not UTF-8.
 pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, Flaw> {
     let bytes = text.as_bytes();
-    // No early exit, so that the compiler can look at many bytes at once.
-    let coded = bytes.iter().fold(false, |coded, byte| coded | (*byte == b'%') | (*byte == b'+'));
-    if !coded {
+    if !is_coded(bytes) {
         return Ok(Cow::Borrowed(text));
     }
     let mut decoded = Vec::with_capacity(bytes.len());
