@@ -27,9 +27,9 @@ use crate::throttle::Misuse;
 use crate::throttle::Throttle;
 use crate::token::PresentedToken;
 use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
 use crate::token::Verdict;
 use crate::wire::basic::Scratch;
+use crate::wire::basic::has_control;
 use crate::wire::cors;
 use crate::wire::cors::OriginRegistry;
 use crate::wire::error::EndpointError;
@@ -140,9 +140,10 @@ impl Authority {
     ///
     /// - [`StoreError`]: it may or may not have been applied. Apply it again: that is safe.
     pub async fn revoke(&self, revocation: Revocation) -> Result<Revoked, StoreError> {
-        let applied = self.apply(&revocation).await;
-        if applied.is_err() {
-            self.emit(&Event::StoreFailed { endpoint: None });
+        let applied = self.0.store.revoke(&revocation).await;
+        match &applied {
+            Ok(outcome) => self.revoked(&revocation, *outcome),
+            Err(_) => self.emit(&Event::StoreFailed { endpoint: None }),
         }
         applied
     }
@@ -153,13 +154,11 @@ impl Authority {
     ///
     /// - [`StoreError`]: not known. Refuse the request; a token that cannot be checked is not good.
     pub async fn check(&self, token: PresentedToken<'_>) -> Result<Verdict, StoreError> {
-        if token.expose_secret().len() > self.0.policy.limits.token_bytes {
+        let Some(store) = self.store_for(token.expose_secret()) else {
             return Ok(Verdict::Unknown);
-        }
-        let found = self.0.store.find(token, None).await;
-        match found {
-            Ok(Some(record)) => Ok(record.verdict(self.now())),
-            Ok(None) => Ok(Verdict::Unknown),
+        };
+        match store.find(token, None).await {
+            Ok(found) => Ok(found.map_or(Verdict::Unknown, |record| record.verdict(self.now()))),
             Err(error) => {
                 self.emit(&Event::StoreFailed { endpoint: None });
                 Err(error)
@@ -184,56 +183,62 @@ impl Authority {
         Form::read(request, &self.0.policy)
     }
 
-    /// One credential mechanism, throttle, authentication.
-    pub(crate) async fn authenticate(
+    /// One credential mechanism; and whether its caller is heard.
+    pub(crate) fn credentials<'a>(
         &self,
-        endpoint: Endpoint,
-        request: &Request<'_>,
-        form: &Form<'_>,
-    ) -> Result<AuthenticatedClient, EndpointError> {
-        let mut scratch = Scratch::default();
-        let credentials = Credentials::read(request, form, &mut scratch, &self.0.policy)?;
+        request: &Request<'a>,
+        form: &'a Form<'_>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Credentials<'a>, EndpointError> {
+        let credentials = Credentials::read(request, form, scratch, &self.0.policy)?;
         if let Some(throttle) = &self.0.throttle {
             let caller = Caller::new(request.peer_address(), credentials.claimed_client());
             throttle
                 .admit(caller, self.now())
                 .map_err(|slow| EndpointError::Throttled { retry_after: slow.retry_after })?;
         }
-        let claimed = credentials.claimed_client();
-        match self.0.clients.authenticate(credentials).await {
-            Ok(client) => Ok(client),
-            Err(ClientAuthError::Rejected) => {
-                self.report(request, claimed, Misuse::AuthenticationFailed);
-                self.emit(&Event::ClientAuthenticationFailed { endpoint });
-                Err(EndpointError::InvalidClient { header: request.has_authorization() })
-            }
-            Err(ClientAuthError::Store(error)) => Err(error.into()),
-        }
+        Ok(credentials)
     }
 
-    /// Everything known about the presented token, whatever the hint.
-    pub(crate) async fn find(
+    /// Asks the authenticator.
+    pub(crate) fn clients(&self) -> &dyn ClientAuthenticator {
+        self.0.clients.as_ref()
+    }
+
+    /// Takes the authenticator's word, and tells of a failure.
+    pub(crate) fn admit(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        claimed: Option<&str>,
+        authenticated: Result<AuthenticatedClient, ClientAuthError>,
+    ) -> Result<AuthenticatedClient, EndpointError> {
+        authenticated.map_err(|error| match error {
+            ClientAuthError::Rejected => {
+                self.report(request, Misuse::AuthenticationFailed, || claimed);
+                self.emit(&Event::ClientAuthenticationFailed { endpoint });
+                EndpointError::InvalidClient { header: request.has_authorization() }
+            }
+            ClientAuthError::Store(error) => error.into(),
+        })
+    }
+
+    /// The store to look a presented token up in; none where it cannot be there: a token this long, or with
+    /// characters that no token has, is not ours and costs no look-up.
+    pub(crate) fn store_for(&self, token: &str) -> Option<&dyn TokenStore> {
+        let plausible = token.len() <= self.0.policy.limits.token_bytes && !has_control(token);
+        plausible.then_some(self.0.store.as_ref())
+    }
+
+    /// Tells of a token that no store knows.
+    pub(crate) fn unknown_token(
         &self,
         endpoint: Endpoint,
         request: &Request<'_>,
         client: &AuthenticatedClient,
-        token: &str,
-        hint: Option<TokenTypeHint<'_>>,
-    ) -> Result<Option<TokenRecord>, EndpointError> {
-        // A token this long, or with characters that no token has, cannot be ours: no look-up.
-        let plausible = token.len() <= self.0.policy.limits.token_bytes
-            && !crate::wire::basic::has_control(token);
-        let found = match plausible {
-            true => self.0.store.find(PresentedToken::new(token), hint).await?,
-            false => None,
-        };
-        if found.is_none() {
-            if self.0.throttle.is_some() {
-                self.report(request, Some(client.id().as_str()), Misuse::UnknownToken);
-            }
-            self.emit(&Event::UnknownToken { endpoint, client: client.id() });
-        }
-        Ok(found)
+    ) {
+        self.report(request, Misuse::UnknownToken, || Some(client.id().as_str()));
+        self.emit(&Event::UnknownToken { endpoint, client: client.id() });
     }
 
     /// Whose the token is, and what that means for this client.
@@ -251,11 +256,14 @@ impl Authority {
         OwnedToken::claim(record, client, self.0.policy.foreign_token)
     }
 
-    /// Writes the entry, and tells of it once it is durable.
-    pub(crate) async fn apply(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        let outcome = self.0.store.revoke(revocation).await?;
+    /// The store to write to.
+    pub(crate) fn store(&self) -> &dyn TokenStore {
+        self.0.store.as_ref()
+    }
+
+    /// Tells of an entry, once it is durable.
+    pub(crate) fn revoked(&self, revocation: &Revocation, outcome: Revoked) {
         self.emit(&Event::Revoked { revocation, outcome });
-        Ok(outcome)
     }
 
     /// The answer to a preflight; none where cross-origin requests are not served.
@@ -293,9 +301,15 @@ impl Authority {
         }
     }
 
-    fn report(&self, request: &Request<'_>, client: Option<&str>, misuse: Misuse) {
+    fn report<'c>(
+        &self,
+        request: &Request<'_>,
+        misuse: Misuse,
+        client: impl FnOnce() -> Option<&'c str>,
+    ) {
         if let Some(throttle) = &self.0.throttle {
-            throttle.report(Caller::new(request.peer_address(), client), misuse, self.now());
+            let caller = Caller::new(request.peer_address(), client());
+            throttle.report(caller, misuse, self.now());
         }
     }
 }

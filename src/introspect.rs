@@ -6,10 +6,12 @@ use crate::authority::Authority;
 use crate::client::AuthenticatedClient;
 use crate::client::ClientKind;
 use crate::event::Endpoint;
+use crate::token::PresentedToken;
 use crate::token::TokenKind;
 use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 use crate::token::Verdict;
+use crate::wire::basic::Scratch;
 use crate::wire::error::EndpointError;
 use crate::wire::error::Flaw;
 use crate::wire::form::Parameter;
@@ -35,6 +37,8 @@ struct Active<'a> {
 
 const INACTIVE: &[u8] = br#"{"active":false}"#;
 
+const ENDPOINT: Endpoint = Endpoint::Introspection;
+
 /// Answers one request to the introspection endpoint (RFC 7662).
 ///
 /// The caller authenticates as a confidential client. One that
@@ -57,7 +61,7 @@ pub async fn handle_introspect(authority: &Authority, request: &Request<'_>) -> 
         Some(preflight) => Ok(preflight),
         None => introspect(authority, request).await,
     };
-    authority.answer(Endpoint::Introspection, request, outcome)
+    authority.answer(ENDPOINT, request, outcome)
 }
 
 async fn introspect(
@@ -66,13 +70,23 @@ async fn introspect(
 ) -> Result<Response, EndpointError> {
     let form = authority.read(request)?;
     // s2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization"
-    let client = authority.authenticate(Endpoint::Introspection, request, &form).await?;
+    let mut scratch = Scratch::default();
+    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let claimed = credentials.claimed_client();
+    let authenticated = authority.clients().authenticate(credentials).await;
+    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
     if client.kind() == ClientKind::Public {
         return Err(EndpointError::InvalidClient { header: request.has_authorization() });
     }
     let token = form.get(Parameter::Token).ok_or(Flaw::MissingToken)?;
     let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);
-    let found = authority.find(Endpoint::Introspection, request, &client, token, hint).await?;
+    let found = match authority.store_for(token) {
+        Some(store) => store.find(PresentedToken::new(token), hint).await?,
+        None => None,
+    };
+    if found.is_none() {
+        authority.unknown_token(ENDPOINT, request, &client);
+    }
     let visible = found.filter(|record| may_see(&client, record));
     // s2.2: an inactive token's answer says nothing else about it, "including why".
     let body = match visible.map(|record| record.verdict(authority.now())) {

@@ -6,14 +6,18 @@ use crate::policy::LogoutSuccess;
 use crate::policy::LogoutUnknown;
 use crate::policy::Policy;
 use crate::store::Claim;
+use crate::token::PresentedToken;
 use crate::token::TokenKind;
 use crate::token::TokenTypeHint;
+use crate::wire::basic::Scratch;
 use crate::wire::error::EndpointError;
 use crate::wire::error::Flaw;
 use crate::wire::error::TokenFlaw;
 use crate::wire::form::Parameter;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
+
+const ENDPOINT: Endpoint = Endpoint::Logout;
 
 /// Answers one request to the logout endpoint: a form with `refresh_token` and the client's credentials.
 ///
@@ -36,17 +40,25 @@ pub async fn handle_logout(authority: &Authority, request: &Request<'_>) -> Resp
         Some(preflight) => Ok(preflight),
         None => logout(authority, request).await,
     };
-    authority.answer(Endpoint::Logout, request, outcome)
+    authority.answer(ENDPOINT, request, outcome)
 }
 
 async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response, EndpointError> {
     let policy = authority.current_policy();
     let form = authority.read(request)?;
-    let client = authority.authenticate(Endpoint::Logout, request, &form).await?;
+    let mut scratch = Scratch::default();
+    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let claimed = credentials.claimed_client();
+    let authenticated = authority.clients().authenticate(credentials).await;
+    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
     let token = form.get(Parameter::RefreshToken).ok_or(Flaw::MissingRefreshToken)?;
     let hint = Some(TokenTypeHint::RefreshToken);
-    let Some(record) = authority.find(Endpoint::Logout, request, &client, token, hint).await?
-    else {
+    let found = match authority.store_for(token) {
+        Some(store) => store.find(PresentedToken::new(token), hint).await?,
+        None => None,
+    };
+    let Some(record) = found else {
+        authority.unknown_token(ENDPOINT, request, &client);
         return match policy.logout.unknown_token {
             LogoutUnknown::InvalidGrant => {
                 Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken))
@@ -58,14 +70,16 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
     if record.kind() != TokenKind::RefreshToken {
         return Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken));
     }
-    let owned = match authority.claim(Endpoint::Logout, record, &client) {
+    let owned = match authority.claim(ENDPOINT, record, &client) {
         Claim::Owned(owned) => owned,
         Claim::ForeignIgnored => return Ok(success(policy)),
         Claim::ForeignRefused => {
             return Err(EndpointError::InvalidGrant(TokenFlaw::ForeignRefreshToken));
         }
     };
-    authority.apply(&owned.logout(authority.now())).await?;
+    let revocation = owned.logout(authority.now());
+    let outcome = authority.store().revoke(&revocation).await?;
+    authority.revoked(&revocation, outcome);
     Ok(success(policy))
 }
 

@@ -9,10 +9,12 @@ use crate::policy::UnknownToken;
 use crate::revocation::Revoked;
 use crate::revocation::Target;
 use crate::store::Claim;
+use crate::token::PresentedToken;
 use crate::token::TokenKind;
 use crate::token::TokenRecord;
 use crate::token::TokenState;
 use crate::token::TokenTypeHint;
+use crate::wire::basic::Scratch;
 use crate::wire::error::EndpointError;
 use crate::wire::error::ErrorBody;
 use crate::wire::error::Flaw;
@@ -21,6 +23,8 @@ use crate::wire::form::Form;
 use crate::wire::form::Parameter;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
+
+const ENDPOINT: Endpoint = Endpoint::Revocation;
 
 /// Answers one request to the revocation endpoint (RFC 7009).
 ///
@@ -43,7 +47,7 @@ pub async fn handle_revoke(authority: &Authority, request: &Request<'_>) -> Resp
         Some(preflight) => Ok(preflight),
         None => revoke(authority, request).await,
     };
-    authority.answer(Endpoint::Revocation, request, outcome)
+    authority.answer(ENDPOINT, request, outcome)
 }
 
 async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response, EndpointError> {
@@ -54,13 +58,21 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
         presented(&form)?;
     }
     // s2.1: "The authorization server first validates the client credentials"
-    let client = authority.authenticate(Endpoint::Revocation, request, &form).await?;
+    let mut scratch = Scratch::default();
+    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let claimed = credentials.claimed_client();
+    let authenticated = authority.clients().authenticate(credentials).await;
+    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
     let token = presented(&form)?;
     // s2.1: "If the server is unable to locate the token using the given hint, it MUST extend its search"
     let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);
-    let found = authority.find(Endpoint::Revocation, request, &client, token, hint).await?;
+    let found = match authority.store_for(token) {
+        Some(store) => store.find(PresentedToken::new(token), hint).await?,
+        None => None,
+    };
     // s2.2: "invalid tokens do not cause an error response"
     let Some(record) = found else {
+        authority.unknown_token(ENDPOINT, request, &client);
         return Ok(unknown(policy));
     };
     // s2.2.1: "the authorization server does not support the revocation of the presented token type"
@@ -69,7 +81,7 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
         return Err(EndpointError::UnsupportedTokenType);
     }
     // s2.1: "verifies whether the token was issued to the client making the revocation request"
-    let owned = match authority.claim(Endpoint::Revocation, record, &client) {
+    let owned = match authority.claim(ENDPOINT, record, &client) {
         Claim::Owned(owned) => owned,
         Claim::ForeignIgnored => return Ok(unknown(policy)),
         Claim::ForeignRefused => {
@@ -80,7 +92,8 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
     let named = policy.revoked_token_headers.then(|| owned.record().clone());
     let cascade = client.cascade().unwrap_or(policy.cascade);
     let revocation = owned.revocation(cascade, authority.now());
-    let outcome = authority.apply(&revocation).await?;
+    let outcome = authority.store().revoke(&revocation).await?;
+    authority.revoked(&revocation, outcome);
     // s2.2: "The authorization server responds with HTTP status code 200"
     let response = success(policy);
     Ok(match named {

@@ -161,7 +161,12 @@ impl ClientTable {
 
 impl FromIterator<Client> for ClientTable {
     fn from_iter<I: IntoIterator<Item = Client>>(clients: I) -> Self {
-        Self(clients.into_iter().map(|client| (client.id.as_str().into(), Arc::new(client))).collect())
+        Self(
+            clients
+                .into_iter()
+                .map(|client| (client.id.as_str().into(), Arc::new(client)))
+                .collect(),
+        )
     }
 }
 

@@ -12,23 +12,18 @@ use crate::wire::form;
 pub struct Scratch {
     inline: [u8; INLINE],
     heap: Vec<u8>,
-    client_id: String,
-    secret: String,
+    /// Both halves, form-decoded, where that changes them.
+    decoded: String,
 }
 
-const INLINE: usize = 128;
+const INLINE: usize = 96;
 
 /// Longer header values are refused unread.
 const LONGEST: usize = 16_384;
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self {
-            inline: [0; INLINE],
-            heap: Vec::new(),
-            client_id: String::new(),
-            secret: String::new(),
-        }
+        Self { inline: [0; INLINE], heap: Vec::new(), decoded: String::new() }
     }
 }
 
@@ -100,9 +95,16 @@ impl<'s> Basic<'s> {
         if client_id.is_empty() || has_control(text) {
             return Err(NotBasic);
         }
-        let decoded = decode(client_id, &mut scratch.client_id)
-            .filter(|client_id| !client_id.is_empty())
-            .zip(decode(secret, &mut scratch.secret));
+        let decoded = match (form::decode(client_id), form::decode(secret)) {
+            (Ok(Cow::Borrowed(client_id)), Ok(Cow::Borrowed(secret))) => Some((client_id, secret)),
+            (Ok(client_id), Ok(secret)) => {
+                scratch.decoded = [client_id.as_ref(), secret.as_ref()].concat();
+                let (client_id, secret) = scratch.decoded.split_at(client_id.len());
+                let usable = !client_id.is_empty() && !has_control(&scratch.decoded);
+                usable.then_some((client_id, secret))
+            }
+            (Err(_), _) | (_, Err(_)) => None,
+        };
         Ok(Self { verbatim: (client_id, secret), decoded })
     }
 
@@ -128,18 +130,6 @@ pub fn header_value(client_id: &str, secret: &str) -> String {
     let pair = serde_urlencoded::to_string([(client_id, secret)]).unwrap_or_default();
     let credentials = pair.replacen('=', ":", 1);
     format!("Basic {}", STANDARD.encode(credentials))
-}
-
-/// Form-decodes one half: plain text stays where it is, other text moves into the scratch.
-fn decode<'s>(half: &'s str, slot: &'s mut String) -> Option<&'s str> {
-    match form::decode(half).ok()? {
-        Cow::Borrowed(half) => Some(half),
-        Cow::Owned(half) if has_control(&half) => None,
-        Cow::Owned(half) => {
-            *slot = half;
-            Some(slot)
-        }
-    }
 }
 
 /// Whether a decoded credential holds a control character (RFC 6749 appendix A: `VSCHAR`).
