@@ -89,7 +89,7 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
         }
     };
     // s2.1: "the authorization server invalidates the token. The invalidation takes place immediately"
-    let named = policy.revoked_token_headers.then(|| owned.record().clone());
+    let named = policy.revoked_token_headers.then(|| Box::new(owned.record().clone()));
     let cascade = client.cascade().unwrap_or(policy.cascade);
     let revocation = owned.revocation(cascade, authority.now());
     let outcome = authority.store().revoke(&revocation).await?;

@@ -57,19 +57,21 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         self
     }
 
-    /// One try: the client of this name, if it registered the method and the secret is one of its own.
-    async fn try_secret(
+    /// The client, if it registered the method and, unless it is public, the secret is one of its own.
+    fn accept(
         &self,
-        client_id: &str,
-        secret: PresentedSecret<'_>,
-        method: AuthMethod,
+        client: Option<Arc<Client>>,
+        attempt: &Attempt<'_>,
         methods: MethodMatch,
-    ) -> Result<Option<Arc<Client>>, ClientAuthError> {
-        let client = self.registry.client(client_id).await?;
-        let secret_matches = self.secret_matches(client.as_deref(), secret);
-        Ok(client.filter(|client| {
-            secret_matches && !client.is_disabled() && method_allowed(client, method, methods)
-        }))
+    ) -> Option<Arc<Client>> {
+        // Compared for unknown clients too: a failure costs the same whatever its cause.
+        let secret_matches = match attempt.secret {
+            Some(secret) => self.secret_matches(client.as_deref(), secret),
+            None => true,
+        };
+        client.filter(|client| {
+            secret_matches && !client.is_disabled() && attempt.is_allowed(client, methods)
+        })
     }
 
     fn secret_matches(&self, client: Option<&Client>, secret: PresentedSecret<'_>) -> bool {
@@ -109,28 +111,14 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
         credentials: Credentials<'_>,
     ) -> Result<AuthenticatedClient, ClientAuthError> {
         let methods = credentials.methods();
-        let client = match *credentials.presented() {
-            Presented::Basic { client_id, secret, verbatim } => {
-                let method = AuthMethod::ClientSecretBasic;
-                let client = self.try_secret(client_id, secret, method, methods).await?;
-                match verbatim {
-                    Some((client_id, secret)) if client.is_none() => {
-                        self.try_secret(client_id, secret, method, methods).await?
-                    }
-                    Some(_) | None => client,
-                }
+        let mut client = None;
+        for attempt in Attempt::all(credentials.presented()).into_iter().flatten() {
+            let known = self.registry.client(attempt.client_id).await?;
+            client = self.accept(known, &attempt, methods);
+            if client.is_some() {
+                break;
             }
-            Presented::Post { client_id, secret } => {
-                self.try_secret(client_id, secret, AuthMethod::ClientSecretPost, methods).await?
-            }
-            Presented::ClientId { client_id, .. } => {
-                self.registry.client(client_id).await?.filter(|client| {
-                    !client.is_disabled()
-                        && client.metadata().token_endpoint_auth_method == AuthMethod::None
-                })
-            }
-            Presented::Assertion { .. } => None,
-        };
+        }
         let client = client.ok_or(ClientAuthError::Rejected)?;
         let kind = match client.metadata().token_endpoint_auth_method {
             AuthMethod::None => ClientKind::Public,
@@ -152,10 +140,41 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
     }
 }
 
-/// A client registered for one of the two ways to send a secret may use the other where the policy says so.
-fn method_allowed(client: &Client, used: AuthMethod, methods: MethodMatch) -> bool {
-    let registered = client.metadata().token_endpoint_auth_method;
-    let sends_secret =
-        matches!(registered, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    registered == used || (methods == MethodMatch::EitherSecret && sends_secret)
+/// One reading of the credentials.
+struct Attempt<'a> {
+    client_id: &'a str,
+    secret: Option<PresentedSecret<'a>>,
+    method: AuthMethod,
+}
+
+impl<'a> Attempt<'a> {
+    /// The readings to try: a second one only for Basic credentials that may not have been encoded.
+    fn all(presented: &Presented<'a>) -> [Option<Self>; 2] {
+        let basic = |client_id, secret| {
+            Some(Self { client_id, secret: Some(secret), method: AuthMethod::ClientSecretBasic })
+        };
+        match *presented {
+            Presented::Basic { client_id, secret, verbatim } => {
+                [basic(client_id, secret), verbatim.and_then(|(id, secret)| basic(id, secret))]
+            }
+            Presented::Post { client_id, secret } => {
+                let method = AuthMethod::ClientSecretPost;
+                [Some(Self { client_id, secret: Some(secret), method }), None]
+            }
+            Presented::ClientId { client_id, .. } => {
+                [Some(Self { client_id, secret: None, method: AuthMethod::None }), None]
+            }
+            Presented::Assertion { .. } => [None, None],
+        }
+    }
+
+    /// A client registered for one of the two ways to send a secret may use the other where the policy says so.
+    fn is_allowed(&self, client: &Client, methods: MethodMatch) -> bool {
+        let sends_secret =
+            |method| matches!(method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
+        let registered = client.metadata().token_endpoint_auth_method;
+        let either = methods == MethodMatch::EitherSecret;
+        registered == self.method
+            || (either && sends_secret(registered) && sends_secret(self.method))
+    }
 }

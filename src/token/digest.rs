@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
-use sha2::Sha256;
-
 use crate::id::Namespace;
 use crate::id::Text;
 use crate::token::PresentedToken;
+
+// Keyed BLAKE3 and not HMAC-SHA-256: measured on 43-byte tokens it takes two thirds of the time where the processor
+// has SHA instructions, and a quarter where it has none. On tokens of a kilobyte HMAC would win.
 
 /// The deployment's key for token digests.
 ///
@@ -28,16 +26,12 @@ use crate::token::PresentedToken;
 /// assert_ne!(key.digest(token), other.digest(token));
 /// ```
 #[derive(Clone)]
-pub struct DigestKey(Hmac<Sha256>);
+pub struct DigestKey([u8; 32]);
 
 impl DigestKey {
     /// A key from 32 random bytes, kept wherever the deployment keeps its secrets.
     pub fn new(key: &[u8; 32]) -> Self {
-        // HMAC fills a short key up with zeros to one block (RFC 2104).
-        let mut block = [0; 64];
-        let (head, _) = block.split_at_mut(key.len());
-        head.copy_from_slice(key);
-        Self(Hmac::new(&block.into()))
+        Self(*key)
     }
 
     /// A key of the operating system's making: for stores that die with the process.
@@ -56,18 +50,14 @@ impl DigestKey {
     /// The key for one tenant, derived from this one.
     #[must_use]
     pub fn for_namespace(&self, namespace: &Namespace) -> Self {
-        let mut derived = self.0.clone();
-        derived.update(b"annul namespace\0");
-        derived.update(namespace.as_str().as_bytes());
-        let key: [u8; 32] = derived.finalize().into_bytes().into();
-        Self::new(&key)
+        // The NUL keeps this apart from the digest of any token: tokens hold no control characters.
+        let name = ["annul namespace\0", namespace.as_str()].concat();
+        Self::new(blake3::keyed_hash(&self.0, name.as_bytes()).as_bytes())
     }
 
     /// The digest under which a token is kept.
     pub fn digest(&self, token: PresentedToken<'_>) -> TokenDigest {
-        let mut mac = self.0.clone();
-        mac.update(token.expose_secret().as_bytes());
-        TokenDigest(mac.finalize().into_bytes().into())
+        TokenDigest(*blake3::keyed_hash(&self.0, token.expose_secret().as_bytes()).as_bytes())
     }
 }
 
@@ -77,7 +67,7 @@ impl fmt::Debug for DigestKey {
     }
 }
 
-/// A token's keyed digest (HMAC-SHA-256): what stores keep in the token's place.
+/// A token's keyed digest (BLAKE3): what stores keep in the token's place.
 ///
 /// ```
 /// use annul::TokenDigest;
