@@ -1,0 +1,122 @@
+//! The runnable server: every endpoint of this crate on a real socket.
+//!
+//! ```text
+//! cargo run --release --example server --features example-server -- --help
+//! ```
+//!
+//! Black-box tests, OAuth clients and load generators talk to it, so its flags, routes and fixture format are
+//! an interface. It speaks plain HTTP: put a proxy that ends TLS before it, or bind it to loopback.
+//!
+//! Read [`routes`] to see how the endpoints are mounted, and [`fixture`] to see how tokens, sessions and
+//! clients get into a store; the rest is flags and text.
+
+mod background;
+mod banner;
+mod clients;
+mod fixture;
+mod generate;
+mod options;
+mod routes;
+
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use annul::Authority;
+use annul::Clock;
+use annul::MemoryStore;
+use annul::SystemClock;
+use annul::client::RegisteredClients;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+use crate::fixture::Fixture;
+use crate::options::Asked;
+use crate::options::Options;
+
+/// What can go wrong on the way to a running server ends up as one line on standard error.
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match options::parse(std::env::args().skip(1)) {
+        Ok(Asked::Run(options)) => options,
+        Ok(Asked::Help) => {
+            say(options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(mistake) => {
+            eprintln!("error: {mistake}\n\nTry --help.");
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
+    let fixture = match &options.fixtures {
+        Some(file) => Fixture::read(file)?,
+        None => Fixture::standard()?,
+    };
+    let profile = fixture.profile()?;
+    let origins = fixture.origins();
+    let clients = clients::register(&fixture.clients);
+    let known_clients = clients.len();
+
+    // Bound before anything is loaded: an address that is taken is reported at once.
+    let listener = TcpListener::bind(&options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let address = listener.local_addr()?;
+
+    let store = Arc::new(MemoryStore::new());
+    fixture::load(&fixture, store.as_ref(), SystemClock.now()).await?;
+    if let Some(wanted) = &options.generate {
+        let client = fixture.first_client()?;
+        generate::tokens(store.as_ref(), client, wanted, SystemClock.now()).await?;
+    }
+
+    let mut authority = Authority::new(Arc::clone(&store), RegisteredClients::new(clients))
+        .policy(profile.policy.clone());
+    if let Some(origins) = origins {
+        authority = authority.origins(origins);
+    }
+    let app = routes::app(&authority, &profile.paths, fixture.issuer(address))?;
+    let sweeping = tokio::spawn(background::sweep(store));
+
+    // The first line is for programs: they wait for it, and learn the port that `:0` became.
+    say(&format!("listening on http://{address}\n"));
+    if options.fixtures.is_none() {
+        say(&banner::text(address, known_clients));
+    }
+    let listener = listener.tap_io(|stream| {
+        // An answer is one small write; waiting for more of it only adds delay.
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("warning: TCP_NODELAY: {error}");
+        }
+    });
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(background::stop_asked());
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        // A client that never finishes its request must not keep the process alive.
+        () = background::patience_over() => Ok(()),
+    };
+    sweeping.abort();
+    Ok(outcome?)
+}
+
+/// Standard output may be closed before we are: that is the reader's choice, not a failure.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}

@@ -1,0 +1,119 @@
+//! The command line: five flags, read by hand.
+
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+annul's example server: token revocation, logout and introspection over HTTP
+
+Usage: server [OPTIONS]
+
+Options:
+  --listen HOST:PORT     where to listen [default: 127.0.0.1:8080]; port 0 picks a free one,
+                         and the first line printed says which
+  --fixtures FILE.json   clients, sessions and tokens to start with; without it, a small standard
+                         set is loaded and curl commands to try are printed
+  --store memory         where tokens are kept; `memory` is the one store of this build
+  --generate-tokens N    makes N more live access tokens of the first client ...
+  --token-file FILE      ... and writes them here, one per line
+  --help                 prints this
+
+Routes (the fixture's profile, or its `paths`, rename the first three):
+  POST /revoke           RFC 7009 token revocation
+  POST /logout           logout with a refresh token
+  POST /introspect       RFC 7662 token introspection
+  GET  /resource         a protected resource: 200 for a live Bearer access token, else 401
+  GET  /healthz          200 when the store answers, 503 when it does not
+  GET  /.well-known/oauth-authorization-server, /.well-known/openid-configuration
+
+Not in this build: /end_session and /jwks (404). Fixture members that belong to them are ignored.
+";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// The text of `--help`.
+    Help,
+    /// A server.
+    Run(Options),
+}
+
+/// How the server is to run.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Host and port, as given; resolved when bound.
+    pub(crate) listen: String,
+    /// The fixture file; none for the built-in one.
+    pub(crate) fixtures: Option<PathBuf>,
+    /// Tokens to make before serving.
+    pub(crate) generate: Option<Generate>,
+}
+
+/// Tokens to make, and where to write them.
+#[derive(Debug)]
+pub(crate) struct Generate {
+    pub(crate) count: u64,
+    pub(crate) file: PathBuf,
+}
+
+/// Reads the arguments after the program's name. `--flag value` and `--flag=value` are the same.
+///
+/// The error is one sentence for the person at the terminal.
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut listen = "127.0.0.1:8080".to_owned();
+    let mut fixtures = None;
+    let mut count = None;
+    let mut file = None;
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let (flag, mut inline) = match argument.split_once('=') {
+            Some((flag, value)) => (flag, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut value = || {
+            inline
+                .take()
+                .or_else(|| arguments.next())
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("{flag} wants a value"))
+        };
+        match flag {
+            "--listen" => listen = value()?,
+            "--fixtures" => fixtures = Some(PathBuf::from(value()?)),
+            "--store" => check_store(&value()?)?,
+            "--generate-tokens" => {
+                let text = value()?;
+                let number = text.parse::<u64>();
+                count = Some(number.map_err(|_| format!("{flag} wants a number, not {text}"))?);
+            }
+            "--token-file" => file = Some(PathBuf::from(value()?)),
+            "--help" | "-h" => return Ok(Asked::Help),
+            _ => return Err(format!("unknown argument {argument}")),
+        }
+        if inline.is_some() {
+            return Err(format!("{flag} takes no value"));
+        }
+    }
+    let generate = match (count, file) {
+        (Some(count), Some(file)) => Some(Generate { count, file }),
+        (None, None) => None,
+        (Some(_), None) => return Err("--generate-tokens wants --token-file beside it".to_owned()),
+        (None, Some(_)) => return Err("--token-file wants --generate-tokens beside it".to_owned()),
+    };
+    Ok(Asked::Run(Options {
+        listen,
+        fixtures,
+        generate,
+    }))
+}
+
+/// A URL may hold a password, so only its scheme is repeated.
+fn check_store(url: &str) -> Result<(), String> {
+    if url == "memory" {
+        return Ok(());
+    }
+    let scheme = url.split(':').next().unwrap_or_default();
+    Err(format!(
+        "--store {scheme} is not in this build; it supports: memory"
+    ))
+}
