@@ -17,6 +17,7 @@ mod server;
 
 mod asgardeo;
 mod django_oauth_toolkit;
+mod examples;
 mod fixtures;
 mod hyperid;
 mod keycloak;

@@ -1,5 +1,6 @@
 //! The example server, as a process of its own.
 
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Write;
@@ -159,7 +160,7 @@ impl Server {
 
     fn launch(arguments: &[&str], paths: Paths) -> Self {
         let stderr = temporary("err");
-        let mut child = Command::new(program())
+        let mut child = Command::new(program("server"))
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
@@ -197,7 +198,7 @@ impl Drop for Server {
 
 /// Runs the program to its end, for command lines that it refuses.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(program())
+    Command::new(program("server"))
         .args(arguments)
         .stdin(Stdio::null())
         .output()
@@ -220,10 +221,10 @@ pub(crate) fn temporary(extension: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// The example, built once for all tests, by the same profile as they.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+/// An example, all of them built once for all tests, by the same profile as they.
+pub(crate) fn program(name: &str) -> &'static Path {
+    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| {
         let tests = std::env::current_exe().unwrap();
         // target/PROFILE/deps/hosts-0123
         let profile = tests.ancestors().nth(2).and_then(Path::file_name);
@@ -233,28 +234,23 @@ fn program() -> &'static Path {
         };
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--example",
-                "server",
-                "--features",
-                "example-server",
-            ])
+            .args(["build", "--examples", "--features", "example-server"])
             .args(["--manifest-path", manifest, "--profile", profile])
             .args(["--message-format", "json", "--quiet"])
             .stderr(Stdio::inherit())
             .output()
             .unwrap();
-        assert!(built.status.success(), "the example server does not build");
+        assert!(built.status.success(), "the examples do not build");
         let messages = String::from_utf8(built.stdout).unwrap();
-        let mut messages = messages
+        let messages = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let executable = messages.find_map(|message| {
-            let is_server = message.pointer("/target/name")? == "server";
+        let executables = messages.filter_map(|message| {
+            let name = message.pointer("/target/name")?.as_str()?;
             let executable = message.get("executable")?.as_str()?;
-            is_server.then(|| PathBuf::from(executable))
+            Some((name.to_owned(), PathBuf::from(executable)))
         });
-        executable.expect("cargo says where the executable is")
-    })
+        executables.collect()
+    });
+    programs.get(name).expect("cargo says where it is")
 }
