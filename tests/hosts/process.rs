@@ -27,7 +27,7 @@ fn assert_refused(output: &Output, code: i32, wanted: &[&str]) {
 #[test]
 fn a_store_that_is_not_built_is_refused_by_name_and_its_password_is_not_shown() {
     for url in [
-        "file:/tmp/x",
+        "file:tokens.db",
         "postgres://user:hunter2@db/x",
         "redis://h",
         "mysql",
