@@ -106,14 +106,10 @@ impl TokenStore for HostStore {
             Target::Client(client),
             Target::Everything,
         ];
-        let entries = targets
-            .iter()
-            .filter_map(|target| tables.revocations.get(&key_of(target)?));
+        let entries = targets.iter().filter_map(|target| tables.revocations.get(&key_of(target)?));
         // For users and clients time decides: whoever logs in after a password change is welcome again.
         let state = match entries.into_iter().find(|entry| entry.covers(&record)) {
-            Some(entry) => TokenState::Revoked {
-                by: entry.target().kind(),
-            },
+            Some(entry) => TokenState::Revoked { by: entry.target().kind() },
             None => TokenState::Active,
         };
         Ok(Some(record.with_state(state)))
@@ -159,9 +155,7 @@ fn key_of(target: &Target) -> Option<String> {
 impl HostStore {
     fn tables(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {
         // A database that does not answer is `StoreError::unavailable`: callers get 503 and come back.
-        self.tables
-            .lock()
-            .map_err(|_| StoreError::corrupt("a writer panicked"))
+        self.tables.lock().map_err(|_| StoreError::corrupt("a writer panicked"))
     }
 
     fn insert(&self, token: &str, row: TokenRow) -> Result<(), StoreError> {
@@ -173,10 +167,7 @@ impl HostStore {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let store = Arc::new(HostStore {
-        key: DigestKey::new(&[7; 32]),
-        tables: Mutex::default(),
-    });
+    let store = Arc::new(HostStore { key: DigestKey::new(&[7; 32]), tables: Mutex::default() });
     // Time is a value: a fake clock lets this example, and your tests, move it.
     let clock = Arc::new(FakeClock::at(Timestamp::from_unix_seconds(1_800_000_000)));
     let spa = Client::new(ClientMetadata::new("spa", AuthMethod::None));
@@ -223,11 +214,7 @@ async fn show(authority: &Authority, when: &str, tokens: &[&str]) -> Result<(), 
     println!("{when}:");
     for token in tokens {
         let verdict = authority.check(PresentedToken::new(token)).await?;
-        let good = if verdict.is_active() {
-            "good"
-        } else {
-            "no good"
-        };
+        let good = if verdict.is_active() { "good" } else { "no good" };
         println!("  {token} is {good}");
     }
     Ok(())

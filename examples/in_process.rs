@@ -35,19 +35,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let grant = Grant::new("g1", "web", now).subject("alice").session("s1");
     let tokens = [
         NewToken::access(PresentedToken::new("at-1"), now + Duration::from_secs(600)),
-        NewToken::refresh(
-            PresentedToken::new("rt-1"),
-            now + Duration::from_secs(86_400),
-        ),
+        NewToken::refresh(PresentedToken::new("rt-1"), now + Duration::from_secs(86_400)),
     ];
     store.issue(grant, &tokens, now).await?;
 
     // A resource server in the same process, for each request: is this token still good?
     let access = PresentedToken::new("at-1");
-    println!(
-        "at-1 is active: {}",
-        authority.check(access).await?.is_active()
-    );
+    println!("at-1 is active: {}", authority.check(access).await?.is_active());
 
     // The revocation endpoint: what any HTTP server has in its hands goes in ...
     let credentials = basic::header_value("web", "web-secret");
@@ -64,9 +58,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("\n{}", String::from_utf8_lossy(response.body()));
 
     // The refresh token is dead, and the access token of the same grant with it.
-    println!(
-        "at-1 is active: {}",
-        authority.check(access).await?.is_active()
-    );
+    println!("at-1 is active: {}", authority.check(access).await?.is_active());
     Ok(())
 }

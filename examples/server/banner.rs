@@ -25,10 +25,7 @@ pub(crate) fn text(address: SocketAddr, clients: usize) -> String {
     let bearer_1 = "curl -i BASE/resource -H 'Authorization: Bearer at-1'";
     let bearer_2 = "curl -i BASE/resource -H 'Authorization: Bearer at-2'";
     let bearer_3 = "curl -i BASE/resource -H 'Authorization: Bearer at-3'";
-    step(
-        "Bob's access token opens the resource.",
-        &[(bearer_4, r#"200 {"sub":"bob"}"#)],
-    );
+    step("Bob's access token opens the resource.", &[(bearer_4, r#"200 {"sub":"bob"}"#)]);
     step(
         "Its client revokes it, and it opens nothing any more.",
         &[
@@ -38,18 +35,12 @@ pub(crate) fn text(address: SocketAddr, clients: usize) -> String {
     );
     step(
         "Alice is logged in at two clients, web and spa.",
-        &[
-            (bearer_1, r#"200 {"sub":"alice"}"#),
-            (bearer_2, r#"200 {"sub":"alice"}"#),
-        ],
+        &[(bearer_1, r#"200 {"sub":"alice"}"#), (bearer_2, r#"200 {"sub":"alice"}"#)],
     );
     step(
         "One of them logs her out: the tokens of both are dead. Only what she granted offline lives on.",
         &[
-            (
-                "curl -i BASE/logout -u web:web-secret -d refresh_token=rt-1",
-                "200",
-            ),
+            ("curl -i BASE/logout -u web:web-secret -d refresh_token=rt-1", "200"),
             (bearer_1, r#"401 {"error":"invalid_token"}"#),
             (bearer_2, r#"401 {"error":"invalid_token"}"#),
             (bearer_3, r#"200 {"sub":"alice"}"#),
@@ -58,10 +49,7 @@ pub(crate) fn text(address: SocketAddr, clients: usize) -> String {
     step(
         "Resource servers elsewhere ask by introspection.",
         &[
-            (
-                "curl -i BASE/introspect -u web:web-secret -d token=at-1",
-                r#"200 {"active":false}"#,
-            ),
+            ("curl -i BASE/introspect -u web:web-secret -d token=at-1", r#"200 {"active":false}"#),
             (
                 "curl -i BASE/introspect -u web:web-secret -d token=at-3",
                 r#"200 {"active":true,"scope":"read offline_access","client_id":"web","sub":"alice",..."#,

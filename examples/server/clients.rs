@@ -42,9 +42,7 @@ fn client(entry: &Value) -> Result<Client, String> {
     let entry = without_nulls(entry);
     let metadata =
         ClientMetadata::deserialize(&entry).map_err(|error| format!("its metadata: {error}"))?;
-    metadata
-        .validate()
-        .map_err(|error| format!("its metadata: {error}"))?;
+    metadata.validate().map_err(|error| format!("its metadata: {error}"))?;
     check_keys(entry.get("jwks"))?;
     let extras = Extras::deserialize(&entry).map_err(|error| error.to_string())?;
 
@@ -85,13 +83,7 @@ fn check_keys(jwks: Option<&Value>) -> Result<(), String> {
         return Ok(());
     };
     let keys = jwks.get("keys").and_then(Value::as_array);
-    let sound = keys.is_some_and(|keys| {
-        keys.iter()
-            .all(|key| key.get("kty").is_some_and(Value::is_string))
-    });
-    if sound {
-        Ok(())
-    } else {
-        Err("its jwks is not a JWK set".to_owned())
-    }
+    let sound = keys
+        .is_some_and(|keys| keys.iter().all(|key| key.get("kty").is_some_and(Value::is_string)));
+    if sound { Ok(()) } else { Err("its jwks is not a JWK set".to_owned()) }
 }

@@ -145,26 +145,15 @@ impl Fixture {
 
     /// The origins of every client's pages; none where no client has any, and then no preflight is answered.
     pub(crate) fn origins(&self) -> Option<Origins> {
-        let lists = self
-            .clients
-            .iter()
-            .filter_map(|client| client.get("origins")?.as_array());
-        let origins: Vec<&str> = lists
-            .flatten()
-            .filter_map(|origin| origin.as_str())
-            .collect();
+        let lists = self.clients.iter().filter_map(|client| client.get("origins")?.as_array());
+        let origins: Vec<&str> = lists.flatten().filter_map(|origin| origin.as_str()).collect();
         (!origins.is_empty()).then(|| Origins::from_iter(origins))
     }
 
     /// The identifier of the client that comes first.
     pub(crate) fn first_client(&self) -> Result<&str, Failure> {
-        let first = self
-            .clients
-            .first()
-            .and_then(|client| client.get("client_id"));
-        first
-            .and_then(|id| id.as_str())
-            .ok_or_else(|| "the first client has no client_id".into())
+        let first = self.clients.first().and_then(|client| client.get("client_id"));
+        first.and_then(|id| id.as_str()).ok_or_else(|| "the first client has no client_id".into())
     }
 }
 
@@ -186,10 +175,8 @@ pub(crate) async fn load(
     for entry in &fixture.sessions {
         let expiry = after(now, entry.expires_in.unwrap_or(SESSION_LIFETIME));
         let session = Session::new(&*entry.sid, &*entry.sub, now, expiry);
-        let session = entry
-            .clients
-            .iter()
-            .fold(session, |session, client| session.client(&**client));
+        let session =
+            entry.clients.iter().fold(session, |session, client| session.client(&**client));
         match store.open_session(session).await {
             Ok(()) => {}
             // A durable store remembers that it was logged out, and so it stays.
@@ -281,9 +268,5 @@ fn grant_id(entry: &TokenEntry) -> String {
 /// `seconds` from now, before or after.
 fn after(now: Timestamp, seconds: i64) -> Timestamp {
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        now - distance
-    } else {
-        now + distance
-    }
+    if seconds < 0 { now - distance } else { now + distance }
 }

@@ -42,9 +42,7 @@ pub(crate) async fn tokens(
             session = random.uuid()?;
         }
         let token = random.token()?;
-        let grant = Grant::new(random.uuid()?, client, now)
-            .subject(&*subject)
-            .session(&*session);
+        let grant = Grant::new(random.uuid()?, client, now).subject(&*subject).session(&*session);
         let access = NewToken::access(PresentedToken::new(&token), now + LIFETIME);
         store.issue(grant, &[access], now).await?;
         lines.write_all(token.as_bytes())?;

@@ -100,11 +100,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
         (Some(_), None) => return Err("--generate-tokens wants --token-file beside it".to_owned()),
         (None, Some(_)) => return Err("--token-file wants --generate-tokens beside it".to_owned()),
     };
-    Ok(Asked::Run(Options {
-        listen,
-        fixtures,
-        generate,
-    }))
+    Ok(Asked::Run(Options { listen, fixtures, generate }))
 }
 
 /// A URL may hold a password, so only its scheme is repeated.
@@ -113,7 +109,5 @@ fn check_store(url: &str) -> Result<(), String> {
         return Ok(());
     }
     let scheme = url.split(':').next().unwrap_or_default();
-    Err(format!(
-        "--store {scheme} is not in this build; it supports: memory"
-    ))
+    Err(format!("--store {scheme} is not in this build; it supports: memory"))
 }

@@ -31,11 +31,8 @@ const FIXED: [&str; 4] = [
 ];
 
 /// How clients of this build can authenticate.
-const METHODS: [AuthMethod; 3] = [
-    AuthMethod::ClientSecretBasic,
-    AuthMethod::ClientSecretPost,
-    AuthMethod::None,
-];
+const METHODS: [AuthMethod; 3] =
+    [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::None];
 
 /// Everything that is served.
 pub(crate) fn app(authority: &Authority, paths: &Paths, issuer: String) -> Result<Router, Failure> {
@@ -65,9 +62,7 @@ fn check_paths(paths: &Paths) -> Result<(), Failure> {
     let mut known = FIXED.to_vec();
     for path in [&paths.revoke, &paths.logout, &paths.introspect] {
         let sound = path.starts_with('/')
-            && path
-                .bytes()
-                .all(|byte| matches!(byte, 0x21..=0x7e) && !b"?#{}*:%".contains(&byte));
+            && path.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && !b"?#{}*:%".contains(&byte));
         if !sound {
             return Err(format!("{path} cannot be a path").into());
         }
@@ -108,15 +103,9 @@ async fn resource(State(authority): State<Authority>, headers: HeaderMap) -> Res
         // A refresh token is no key to a resource, however alive it is.
         Ok(Verdict::Active(record)) if record.kind() == TokenKind::AccessToken => {
             let subject = record.grant().subject_id().map(|subject| subject.as_str());
-            json(
-                StatusCode::OK,
-                serde_json::json!({ "sub": subject }).to_string(),
-            )
+            json(StatusCode::OK, serde_json::json!({ "sub": subject }).to_string())
         }
-        Ok(_) => challenge(
-            r#"Bearer error="invalid_token""#,
-            r#"{"error":"invalid_token"}"#,
-        ),
+        Ok(_) => challenge(r#"Bearer error="invalid_token""#, r#"{"error":"invalid_token"}"#),
         // A token that cannot be checked is not good.
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
@@ -136,10 +125,7 @@ fn challenge(challenge: &'static str, body: &'static str) -> Response {
 }
 
 fn json(status: StatusCode, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
 }
 

@@ -24,11 +24,7 @@ const FORM: &[(&str, &str)] = &[("Content-Type", "application/x-www-form-urlenco
 #[track_caller]
 fn assert_alone(server: &Server, answer: &crate::http::Answer) {
     answer.assert_empty(200);
-    for name in [
-        "revokedaccesstoken",
-        "revokedrefreshtoken",
-        "authorizeduser",
-    ] {
+    for name in ["revokedaccesstoken", "revokedrefreshtoken", "authorizeduser"] {
         assert_eq!(answer.header(name), None);
     }
     server.assert_dead(&[TOKEN]);
@@ -69,22 +65,14 @@ fn asg_01_jquery_sends_token_type_which_is_no_hint() {
 #[test]
 fn asg_01_a_wrong_token_type_is_not_looked_at() {
     let server = Server::start("asgardeo");
-    let pairs = [
-        ("token", TOKEN),
-        ("token_type", "refresh_token"),
-        ("client_id", CLIENT),
-    ];
+    let pairs = [("token", TOKEN), ("token_type", "refresh_token"), ("client_id", CLIENT)];
     assert_alone(&server, &programs::fetch(&server, REVOKE, FORM, &pairs));
 }
 
 #[test]
 fn asg_01_axios() {
     let server = Server::start("asgardeo");
-    let pairs = [
-        ("token", TOKEN),
-        ("token_type_hint", "access_token"),
-        ("client_id", CLIENT),
-    ];
+    let pairs = [("token", TOKEN), ("token_type_hint", "access_token"), ("client_id", CLIENT)];
     assert_alone(&server, &programs::axios(&server, REVOKE, FORM, &pairs));
 }
 
@@ -108,9 +96,7 @@ fn asg_01_a_refresh_token_leaves_its_access_token_alone_too() {
 fn asg_01_a_confidential_client_needs_its_secret() {
     let server = Server::start("asgardeo");
     let body = format!("token={CONFIDENTIAL}&client_id=confidential_app");
-    server
-        .post(REVOKE, &[], &body)
-        .assert_error(401, "invalid_client");
+    server.post(REVOKE, &[], &body).assert_error(401, "invalid_client");
     server.assert_alive(&[CONFIDENTIAL]);
     // In the form ...
     let body = format!("{body}&client_secret=confidential_app_secret");

@@ -6,11 +6,7 @@ use crate::server::program;
 
 fn printed(example: &str) -> Vec<String> {
     let output = Command::new(program(example)).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| line.trim().to_owned()).collect()
 }

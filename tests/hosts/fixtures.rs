@@ -61,11 +61,7 @@ fn a_broken_client_breaks_itself_and_nobody_else() {
     server.assert_alive(&["t"]);
     let warnings = server.warnings();
     assert_eq!(warnings.lines().count(), 6, "{warnings}");
-    assert!(
-        warnings
-            .lines()
-            .all(|line| line.starts_with("warning: clients["))
-    );
+    assert!(warnings.lines().all(|line| line.starts_with("warning: clients[")));
 }
 
 #[test]
@@ -114,19 +110,13 @@ fn every_member_of_a_token_means_something() {
     assert_eq!(life, 1000);
 
     // Without a grant, each token has its own; without a client, it is the first one's.
-    server
-        .post("/revoke", &[], "token=plain&client_id=spa")
-        .assert_empty(200);
+    server.post("/revoke", &[], "token=plain&client_id=spa").assert_empty(200);
     server.assert_dead(&["plain"]);
     server.assert_alive(&["neighbour"]);
     // A spent refresh token's owner wants the rest dead.
-    server
-        .post("/revoke", &[], "token=spent&client_id=spa")
-        .assert_empty(200);
+    server.post("/revoke", &[], "token=spent&client_id=spa").assert_empty(200);
     server.assert_dead(&["successor"]);
-    server
-        .post("/logout", &[], "refresh_token=login&client_id=spa")
-        .assert_empty(200);
+    server.post("/logout", &[], "refresh_token=login&client_id=spa").assert_empty(200);
     server.assert_dead(&["login", "same session"]);
     server.assert_alive(&["offline", "sibling"]);
 }
@@ -164,25 +154,12 @@ fn paths_and_issuer_are_the_fixtures_to_choose() {
     server.assert_dead(&["t"]);
     // What is not renamed is where the profile has it.
     let logout = "/auth/realms/HyperID/protocol/openid-connect/logout";
-    server
-        .post(logout, &[], "")
-        .assert_error(401, "invalid_client");
-    let document = server
-        .get("/.well-known/oauth-authorization-server", &[])
-        .json();
-    let member = |name: &str| {
-        document
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap()
-            .to_owned()
-    };
+    server.post(logout, &[], "").assert_error(401, "invalid_client");
+    let document = server.get("/.well-known/oauth-authorization-server", &[]).json();
+    let member = |name: &str| document.get(name).and_then(Value::as_str).unwrap().to_owned();
     assert_eq!(member("issuer"), "https://as.example/tenant");
     assert_eq!(member("revocation_endpoint"), "https://as.example/a/revoke");
-    assert_eq!(
-        member("introspection_endpoint"),
-        "https://as.example/a/introspect"
-    );
+    assert_eq!(member("introspection_endpoint"), "https://as.example/a/introspect");
 }
 
 #[test]
@@ -198,10 +175,7 @@ fn an_issuer_that_must_not_be_published_is_not() {
 #[test]
 fn no_preflight_is_answered_where_no_client_has_an_origin() {
     let server = Server::with_fixture(&json!({ "clients": [api()] }));
-    let headers = [
-        ("Origin", "https://app.example"),
-        ("Access-Control-Request-Method", "POST"),
-    ];
+    let headers = [("Origin", "https://app.example"), ("Access-Control-Request-Method", "POST")];
     let answer = server.send(crate::http::request("OPTIONS", "/revoke", &headers, ""));
     assert_eq!(answer.status, 405);
     assert_eq!(answer.header("access-control-allow-origin"), None);
@@ -221,30 +195,16 @@ fn generated_tokens_are_live_distinct_and_one_per_line() {
     let tokens: Vec<&str> = text.lines().collect();
     assert_eq!(tokens.iter().collect::<HashSet<_>>().len(), 25);
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    assert!(
-        tokens
-            .iter()
-            .all(|token| token.len() == 43 && token.bytes().all(is_base64url))
-    );
+    assert!(tokens.iter().all(|token| token.len() == 43 && token.bytes().all(is_base64url)));
     server.assert_alive(&tokens);
     // Ten for each user.
-    let users: Vec<Value> = tokens
-        .iter()
-        .map(|token| server.introspect(token).get("sub").unwrap().clone())
-        .collect();
-    assert_eq!(
-        users
-            .chunk_by(|a, b| a == b)
-            .map(<[_]>::len)
-            .collect::<Vec<_>>(),
-        [10, 10, 5]
-    );
+    let users: Vec<Value> =
+        tokens.iter().map(|token| server.introspect(token).get("sub").unwrap().clone()).collect();
+    assert_eq!(users.chunk_by(|a, b| a == b).map(<[_]>::len).collect::<Vec<_>>(), [10, 10, 5]);
     assert_eq!(users.iter().collect::<HashSet<_>>().len(), 3);
     // They are the first client's, and die one by one.
     let first = tokens.first().unwrap();
-    server
-        .post("/revoke", &[], &format!("token={first}&client_id=spa"))
-        .assert_empty(200);
+    server.post("/revoke", &[], &format!("token={first}&client_id=spa")).assert_empty(200);
     server.assert_dead(&[first]);
     server.assert_alive(tokens.get(1..).unwrap());
 }

@@ -41,11 +41,7 @@ impl Answer {
             .nth(1)
             .and_then(|status| status.parse().ok())
             .unwrap_or_else(|| panic!("not a status line: {status}"));
-        let mut answer = Self {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut answer = Self { status, headers, body: Vec::new() };
         assert_eq!(answer.header("transfer-encoding"), None);
         let length = answer.header("content-length").map(|l| l.parse().unwrap());
         if has_body && status != 204 {
@@ -66,9 +62,7 @@ impl Answer {
     /// The names of the headers, without those that the connection adds.
     pub(crate) fn header_names(&self) -> BTreeSet<&str> {
         let names = self.headers.iter().map(|(name, _)| name.as_str());
-        names
-            .filter(|name| !matches!(*name, "connection" | "content-length" | "date"))
-            .collect()
+        names.filter(|name| !matches!(*name, "connection" | "content-length" | "date")).collect()
     }
 
     pub(crate) fn text(&self) -> &str {

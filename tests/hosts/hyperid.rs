@@ -206,16 +206,8 @@ fn kc_23_what_is_refused_ends_no_session() {
     let refused = [
         ("x=y", "invalid_request", "No refresh token"),
         ("refresh_token=", "invalid_request", "No refresh token"),
-        (
-            "refresh_token=made.up",
-            "invalid_grant",
-            "Invalid refresh token",
-        ),
-        (
-            "refresh_token=your.access.token",
-            "invalid_grant",
-            "Invalid refresh token",
-        ),
+        ("refresh_token=made.up", "invalid_grant", "Invalid refresh token"),
+        ("refresh_token=your.access.token", "invalid_grant", "Invalid refresh token"),
         (
             "refresh_token=other.refresh.token",
             "invalid_grant",

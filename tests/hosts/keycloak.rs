@@ -44,11 +44,7 @@ fn kc_03_another_clients_token_is_refused_and_lives() {
 
 #[test]
 fn kc_06_an_access_token_dies_alone_whatever_the_hint() {
-    for hint in [
-        "",
-        "&token_type_hint=access_token",
-        "&token_type_hint=refresh_token",
-    ] {
+    for hint in ["", "&token_type_hint=access_token", "&token_type_hint=refresh_token"] {
         let server = Server::start("keycloak");
         let answer = server.post(REVOKE, &[], &format!("token=at-web{hint}&{CREDENTIALS}"));
         answer.assert_empty(200);

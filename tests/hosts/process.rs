@@ -26,12 +26,7 @@ fn assert_refused(output: &Output, code: i32, wanted: &[&str]) {
 
 #[test]
 fn a_store_that_is_not_built_is_refused_by_name_and_its_password_is_not_shown() {
-    for url in [
-        "file:tokens.db",
-        "postgres://user:hunter2@db/x",
-        "redis://h",
-        "mysql",
-    ] {
+    for url in ["file:tokens.db", "postgres://user:hunter2@db/x", "redis://h", "mysql"] {
         let output = run(&["--listen", "127.0.0.1:0", "--store", url]);
         assert_refused(&output, 2, &["memory", url.split(':').next().unwrap()]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
@@ -86,30 +81,12 @@ fn a_fixture_that_makes_no_sense_is_refused() {
     let cases: [(Value, &str); 9] = [
         (json!([]), "not a fixture"),
         (json!({}), "clients"),
-        (
-            json!({ "clients": clients, "profile": "nobody" }),
-            "hyperid",
-        ),
-        (
-            json!({ "clients": clients, "paths": { "revoke": "revoke" } }),
-            "revoke",
-        ),
-        (
-            json!({ "clients": clients, "paths": { "revoke": "/{x}" } }),
-            "/{x}",
-        ),
-        (
-            json!({ "clients": clients, "paths": { "revoke": "/logout" } }),
-            "/logout",
-        ),
-        (
-            json!({ "clients": clients, "paths": { "logout": "/resource" } }),
-            "/resource",
-        ),
-        (
-            json!({ "clients": clients, "tokens": [{ "sub": "alice" }] }),
-            "token",
-        ),
+        (json!({ "clients": clients, "profile": "nobody" }), "hyperid"),
+        (json!({ "clients": clients, "paths": { "revoke": "revoke" } }), "revoke"),
+        (json!({ "clients": clients, "paths": { "revoke": "/{x}" } }), "/{x}"),
+        (json!({ "clients": clients, "paths": { "revoke": "/logout" } }), "/logout"),
+        (json!({ "clients": clients, "paths": { "logout": "/resource" } }), "/resource"),
+        (json!({ "clients": clients, "tokens": [{ "sub": "alice" }] }), "token"),
         (
             json!({ "clients": clients, "tokens": [{ "token": "secret-t" }, { "token": "secret-t" }] }),
             "tokens[1]",
@@ -117,12 +94,7 @@ fn a_fixture_that_makes_no_sense_is_refused() {
     ];
     for (fixture, wanted) in cases {
         let file = write_fixture(&fixture);
-        let output = run(&[
-            "--listen",
-            "127.0.0.1:0",
-            "--fixtures",
-            file.to_str().unwrap(),
-        ]);
+        let output = run(&["--listen", "127.0.0.1:0", "--fixtures", file.to_str().unwrap()]);
         assert_refused(&output, 1, &[wanted]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("secret-t"));
     }
@@ -142,10 +114,7 @@ fn an_address_that_is_taken_is_refused() {
 fn signal(server: &mut Server, name: &str) {
     let id = server.process().id().to_string();
     let sent = Command::new("kill").args(["-s", name, &id]).status();
-    assert!(
-        sent.expect("kill has to be installed for this test")
-            .success()
-    );
+    assert!(sent.expect("kill has to be installed for this test").success());
 }
 
 /// Looks again and again, for as long as anybody would wait.

@@ -50,9 +50,7 @@ http.request(options, answer => {
 pub(crate) fn curl(server: &Server, line: &str) -> Answer {
     let arguments = line.trim().strip_prefix("curl ").expect("a curl command");
     let arguments = arguments.replace("BASE", &format!("http://{}", server.address));
-    shell(&format!(
-        "curl --include --silent --show-error --max-time 60 {arguments}"
-    ))
+    shell(&format!("curl --include --silent --show-error --max-time 60 {arguments}"))
 }
 
 /// Runs a line of shell that prints a response, headers included.
@@ -104,9 +102,7 @@ fn host(address: SocketAddr) -> String {
 }
 
 fn object(pairs: &[(&str, &str)]) -> String {
-    let members = pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    let members = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
     serde_json::Value::Object(members.collect()).to_string()
 }
 

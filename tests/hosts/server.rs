@@ -148,9 +148,7 @@ impl Server {
         let fixture: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let named = fixture.get("profile").and_then(Value::as_str);
         let mut paths = profile::by_name(named.unwrap_or("standard")).unwrap().paths;
-        let renamed = fixture
-            .get("paths")
-            .and_then(|paths| paths.get("introspect"));
+        let renamed = fixture.get("paths").and_then(|paths| paths.get("introspect"));
         if let Some(renamed) = renamed.and_then(Value::as_str) {
             paths.introspect = renamed.to_owned().into();
         }
@@ -178,13 +176,7 @@ impl Server {
             let complaint = std::fs::read_to_string(&stderr).unwrap();
             panic!("the server did not start: {first:?} {complaint}");
         };
-        Self {
-            address: address.parse().unwrap(),
-            child,
-            stdout,
-            stderr,
-            paths,
-        }
+        Self { address: address.parse().unwrap(), child, stdout, stderr, paths }
     }
 }
 
@@ -198,11 +190,7 @@ impl Drop for Server {
 
 /// Runs the program to its end, for command lines that it refuses.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(program("server"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    Command::new(program("server")).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Writes a fixture where the server finds it.
@@ -242,9 +230,7 @@ pub(crate) fn program(name: &str) -> &'static Path {
             .unwrap();
         assert!(built.status.success(), "the examples do not build");
         let messages = String::from_utf8(built.stdout).unwrap();
-        let messages = messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let executables = messages.filter_map(|message| {
             let name = message.pointer("/target/name")?.as_str()?;
             let executable = message.get("executable")?.as_str()?;

@@ -95,11 +95,7 @@ fn a_chunked_body_beyond_the_limit_is_413() {
 #[test]
 fn a_body_that_breaks_off_revokes_nothing() {
     let server = Server::start("standard");
-    let whole = form(
-        "/revoke",
-        &[BASIC],
-        "token=at-4&token_type_hint=access_token",
-    );
+    let whole = form("/revoke", &[BASIC], "token=at-4&token_type_hint=access_token");
     let cut = whole.find("&token_type_hint").unwrap();
     let mut connection = server.connect();
     connection.write(&whole.as_bytes()[..cut]);
@@ -227,18 +223,11 @@ fn garbage_harms_nobody() {
 #[test]
 fn undecodable_bodies_are_400_and_never_echoed() {
     let server = Server::start("standard");
-    let bodies: [&[u8]; 4] = [
-        b"token=%zz-needle",
-        b"token=%",
-        b"token=\xff\xfe-needle",
-        b"token=needle&token=needle",
-    ];
+    let bodies: [&[u8]; 4] =
+        [b"token=%zz-needle", b"token=%", b"token=\xff\xfe-needle", b"token=needle&token=needle"];
     for body in bodies {
         let head = form("/revoke", &[BASIC], "");
-        let head = head.replace(
-            "Content-Length: 0",
-            &format!("Content-Length: {}", body.len()),
-        );
+        let head = head.replace("Content-Length: 0", &format!("Content-Length: {}", body.len()));
         let answer = server.send([head.as_bytes(), body].concat());
         answer.assert_error(400, "invalid_request");
         assert!(!answer.text().contains("needle"));

@@ -39,9 +39,7 @@ fn every_printed_command_answers_what_is_printed_below_it() {
     }
     // All that the tour is about was in it.
     for wanted in ["/resource", "/revoke", "/logout", "/introspect"] {
-        let shown = commands
-            .iter()
-            .any(|(command, ..)| command.contains(wanted));
+        let shown = commands.iter().any(|(command, ..)| command.contains(wanted));
         assert!(shown, "no command for {wanted}");
     }
     for status in [200, 401] {
@@ -55,18 +53,12 @@ fn every_printed_command_answers_what_is_printed_below_it() {
 #[test]
 fn revocation_takes_the_grant_and_logout_the_session() {
     let server = Server::start("standard");
-    server.assert_alive(&[
-        "at-1", "rt-1", "at-2", "rt-2", "at-3", "rt-3", "at-4", "rt-4",
-    ]);
-    server
-        .post("/revoke", &[], "token=at-2&client_id=spa")
-        .assert_empty(200);
+    server.assert_alive(&["at-1", "rt-1", "at-2", "rt-2", "at-3", "rt-3", "at-4", "rt-4"]);
+    server.post("/revoke", &[], "token=at-2&client_id=spa").assert_empty(200);
     server.assert_dead(&["at-2", "rt-2"]);
     server.assert_alive(&["at-1", "rt-1", "at-3", "rt-3", "at-4", "rt-4"]);
     // A refresh token that was revoked still says which session to end.
-    server
-        .post("/logout", &[], "refresh_token=rt-2&client_id=spa")
-        .assert_empty(200);
+    server.post("/logout", &[], "refresh_token=rt-2&client_id=spa").assert_empty(200);
     server.assert_dead(&["at-1", "rt-1", "at-2", "rt-2"]);
     server.assert_alive(&["at-3", "rt-3", "at-4", "rt-4"]);
 }
@@ -80,10 +72,7 @@ fn the_resource_takes_live_access_tokens_only() {
     };
     assert_eq!(says("Bearer at-1"), (200, r#"{"sub":"alice"}"#.to_owned()));
     assert_eq!(says("bearer at-1").0, 200);
-    assert_eq!(
-        says("Bearer at-machine"),
-        (200, r#"{"sub":null}"#.to_owned())
-    );
+    assert_eq!(says("Bearer at-machine"), (200, r#"{"sub":null}"#.to_owned()));
     for refused in [
         "Bearer rt-1",
         "Bearer at-expired",
@@ -100,10 +89,7 @@ fn the_resource_takes_live_access_tokens_only() {
     let answer = server.get("/resource", &[]);
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-    let twice = [
-        ("Authorization", "Bearer at-1"),
-        ("Authorization", "Bearer at-1"),
-    ];
+    let twice = [("Authorization", "Bearer at-1"), ("Authorization", "Bearer at-1")];
     assert_eq!(server.get("/resource", &twice).status, 401);
 }
 
@@ -118,13 +104,9 @@ fn the_metadata_names_the_endpoints_and_the_health_check_is_well() {
     let member = |name: &str| document.get(name).and_then(Value::as_str).unwrap();
     assert_eq!(member("issuer"), base);
     let endpoint = member("revocation_endpoint").strip_prefix(&base).unwrap();
-    server
-        .post(endpoint, &[], "token=at-2&client_id=spa")
-        .assert_empty(200);
+    server.post(endpoint, &[], "token=at-2&client_id=spa").assert_empty(200);
     server.assert_dead(&["at-2"]);
-    let endpoint = member("introspection_endpoint")
-        .strip_prefix(&base)
-        .unwrap();
+    let endpoint = member("introspection_endpoint").strip_prefix(&base).unwrap();
     let answer = server.post(endpoint, &[], "token=at-1&client_id=spa");
     answer.assert_error(401, "invalid_client");
 

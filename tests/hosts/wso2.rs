@@ -39,13 +39,8 @@ fn jwt() -> String {
     let fixture: serde_json::Value =
         serde_json::from_str(include_str!("../../examples/server/fixtures/wso2.json")).unwrap();
     let tokens = fixture.get("tokens").unwrap().as_array().unwrap();
-    let mut tokens = tokens
-        .iter()
-        .filter_map(|token| token.get("token")?.as_str());
-    tokens
-        .find(|token| token.starts_with("eyJ"))
-        .unwrap()
-        .to_owned()
+    let mut tokens = tokens.iter().filter_map(|token| token.get("token")?.as_str());
+    tokens.find(|token| token.starts_with("eyJ")).unwrap().to_owned()
 }
 
 /// The headers of the documented answers, without those of the connection.
@@ -107,10 +102,7 @@ fn wso_01_the_second_sample_with_a_uuid_and_a_hint() {
         ),
     );
     // Its issuer kept no counterpart, so none is named.
-    let named = [
-        ("revokedaccesstoken", UUID),
-        ("authorizeduser", "admin@carbon.super"),
-    ];
+    let named = [("revokedaccesstoken", UUID), ("authorizeduser", "admin@carbon.super")];
     assert_answer(&answer, &named);
     server.assert_dead(&[UUID]);
     server.assert_alive(&[OPAQUE, ITS_REFRESH_TOKEN, &jwt()]);
@@ -127,10 +119,7 @@ fn wso_01_the_third_sample_with_a_jwt() {
              -H \"Content-Type: application/x-www-form-urlencoded\" BASE/revoke"
         ),
     );
-    let named = [
-        ("revokedaccesstoken", jwt.as_str()),
-        ("authorizeduser", "admin@carbon.super"),
-    ];
+    let named = [("revokedaccesstoken", jwt.as_str()), ("authorizeduser", "admin@carbon.super")];
     assert_answer(&answer, &named);
     server.assert_dead(&[&jwt]);
     server.assert_alive(&[OPAQUE, ITS_REFRESH_TOKEN, UUID]);
@@ -206,10 +195,7 @@ fn wso_05_its_errors_in_its_words() {
     for (answer, description) in [
         (&missing, "Invalid revocation request"),
         (&repeated, "Invalid request with repeated parameters."),
-        (
-            &both,
-            "Request body and headers contain authorization information",
-        ),
+        (&both, "Request body and headers contain authorization information"),
     ] {
         assert_eq!(answer.assert_error(400, "invalid_request"), description);
     }
@@ -220,11 +206,7 @@ fn wso_05_its_errors_in_its_words() {
 fn wso_05_failed_authentication_revokes_nothing_and_names_nothing() {
     let server = Server::start("wso2");
     let wrong = basic::header_value("9TQ5RKeaaTfFyJQJDsjoZfjxRHca", "wrong");
-    let answer = server.post(
-        "/revoke",
-        &[("Authorization", &wrong)],
-        &format!("token={OPAQUE}"),
-    );
+    let answer = server.post("/revoke", &[("Authorization", &wrong)], &format!("token={OPAQUE}"));
     let description = answer.assert_error(401, "invalid_client");
     assert_eq!(description, "Client Authentication failed.");
     let challenge = answer.header("www-authenticate").unwrap();
@@ -236,19 +218,11 @@ fn wso_05_failed_authentication_revokes_nothing_and_names_nothing() {
 #[test]
 fn wso_05_another_clients_tokens_are_a_silent_200() {
     let server = Server::start("wso2");
-    for token in [
-        "other-access-token",
-        "other-refresh-token",
-        "implicit-access-token",
-    ] {
+    for token in ["other-access-token", "other-refresh-token", "implicit-access-token"] {
         let answer = server.post("/revoke", &[BASIC], &format!("token={token}"));
         assert_answer(&answer, &[]);
     }
-    server.assert_alive(&[
-        "other-access-token",
-        "other-refresh-token",
-        "implicit-access-token",
-    ]);
+    server.assert_alive(&["other-access-token", "other-refresh-token", "implicit-access-token"]);
 }
 
 #[test]
@@ -258,16 +232,11 @@ fn wso_06_a_secret_may_hold_colons_and_percent_signs() {
     let encoded = basic::header_value("colons", "a:b:c%41+d");
     let verbatim = format!("Basic {}", STANDARD.encode("colons:a:b:c%41+d"));
     assert_ne!(encoded, verbatim);
-    for (header, token) in [
-        (&encoded, "colons-access-token"),
-        (&verbatim, "colons-access-token-2"),
-    ] {
+    for (header, token) in [(&encoded, "colons-access-token"), (&verbatim, "colons-access-token-2")]
+    {
         server.assert_alive(&[token]);
-        let answer = server.post(
-            "/revoke",
-            &[("Authorization", header)],
-            &format!("token={token}"),
-        );
+        let answer =
+            server.post("/revoke", &[("Authorization", header)], &format!("token={token}"));
         answer.assert_empty(200);
         server.assert_dead(&[token]);
     }
@@ -285,10 +254,8 @@ fn wso_07_the_implicit_sample_needs_the_client_id_alone() {
          -d \"token=implicit-access-token&token_type_hint=access_token&client_id=implicit_app\" \
          BASE/revoke",
     );
-    let named = [
-        ("revokedaccesstoken", "implicit-access-token"),
-        ("authorizeduser", "admin@carbon.super"),
-    ];
+    let named =
+        [("revokedaccesstoken", "implicit-access-token"), ("authorizeduser", "admin@carbon.super")];
     assert_answer(&answer, &named);
     server.assert_dead(&["implicit-access-token"]);
 }
@@ -302,9 +269,7 @@ fn wso_07_nobody_revokes_without_being_a_client() {
         // A confidential client must not pass for a public one.
         "token=a0d210c7a3de7d548e03f1986e9a5c39&client_id=9TQ5RKeaaTfFyJQJDsjoZfjxRHca",
     ] {
-        server
-            .post("/revoke", &[], body)
-            .assert_error(401, "invalid_client");
+        server.post("/revoke", &[], body).assert_error(401, "invalid_client");
     }
     server.assert_alive(&["implicit-access-token", OPAQUE]);
 }
@@ -312,11 +277,7 @@ fn wso_07_nobody_revokes_without_being_a_client() {
 #[test]
 fn wso_08_a_callback_is_a_parameter_like_any_other() {
     let server = Server::start("wso2");
-    let answer = server.post(
-        "/revoke",
-        &[BASIC],
-        &format!("token={UUID}&callback=package.cb"),
-    );
+    let answer = server.post("/revoke", &[BASIC], &format!("token={UUID}&callback=package.cb"));
     answer.assert_empty(200);
     assert_eq!(answer.header("content-type"), Some("text/html"));
     server.assert_dead(&[UUID]);
@@ -330,12 +291,7 @@ fn wso_09_either_token_takes_the_other_along_and_no_other_grant() {
         let server = Server::start("wso2");
         server.post("/revoke", &[BASIC], &format!("token={token}"));
         server.assert_dead(&[OPAQUE, ITS_REFRESH_TOKEN]);
-        server.assert_alive(&[
-            UUID,
-            &jwt(),
-            "its-live-refresh-token",
-            "other-refresh-token",
-        ]);
+        server.assert_alive(&[UUID, &jwt(), "its-live-refresh-token", "other-refresh-token"]);
     }
 }
 
@@ -343,14 +299,8 @@ fn wso_09_either_token_takes_the_other_along_and_no_other_grant() {
 fn wso_10_a_charset_and_the_case_of_the_media_type_do_not_matter() {
     let server = Server::start("wso2");
     let kinds = [
-        (
-            "application/x-www-form-urlencoded;charset=UTF-8",
-            OPAQUE.to_owned(),
-        ),
-        (
-            "Application/X-WWW-Form-Urlencoded; charset=\"utf-8\"",
-            UUID.to_owned(),
-        ),
+        ("application/x-www-form-urlencoded;charset=UTF-8", OPAQUE.to_owned()),
+        ("Application/X-WWW-Form-Urlencoded; charset=\"utf-8\"", UUID.to_owned()),
         ("application/x-www-form-urlencoded", jwt()),
     ];
     for (kind, token) in kinds {
@@ -367,10 +317,7 @@ fn wso_10_a_charset_and_the_case_of_the_media_type_do_not_matter() {
 #[test]
 fn wso_10_fetch_adds_the_charset_by_itself() {
     let server = Server::start("wso2");
-    let pairs = [
-        ("token", "implicit-access-token"),
-        ("client_id", "implicit_app"),
-    ];
+    let pairs = [("token", "implicit-access-token"), ("client_id", "implicit_app")];
     let answer = programs::fetch(&server, "/revoke", &[], &pairs);
     answer.assert_empty(200);
     server.assert_dead(&["implicit-access-token"]);
