@@ -148,8 +148,9 @@ pub fn keycloak() -> Profile {
 ///
 /// Either token takes the other along, and the answer names what was revoked, and whose it was, in three
 /// headers that are absent when nothing was. Not reproduced: secrets with a colon failing, callbacks
-/// (JSONP), tokens in the query string, revocation without any client, and the documented narrowing of the
-/// search to the hinted kind, which its own source does not do either.
+/// (JSONP), tokens in the query string, revocation without any client, a 401 that tells a client of another
+/// client's access token, store failures as 400, and the documented narrowing of the search to the hinted kind,
+/// which its own source does not do either.
 ///
 /// # Security
 ///

@@ -9,6 +9,7 @@ use ::axum::body::Bytes;
 use ::axum::extract::ConnectInfo;
 use ::axum::extract::State;
 use ::axum::routing::any;
+use http_body_util::BodyExt;
 
 use crate::authority::Authority;
 use crate::introspect::handle_introspect;
@@ -90,13 +91,20 @@ struct Collected {
     oversized: bool,
 }
 
+/// How long an oversized body may say it is and still be read to its end, and dropped: closing a connection on unread
+/// data can take the answer along. One that does not say how long it is gets its answer at the limit.
+const DRAIN: usize = 4 * 1024 * 1024;
+
 impl Collected {
     async fn from(authority: &Authority, request: http::Request<Body>) -> Self {
         let limit = authority.current_policy().limits.body_bytes;
         let (parts, body) = request.into_parts();
         // Too long, or broken off: either way it is not a request that can be read.
-        let body = ::axum::body::to_bytes(body, limit).await;
-        let oversized = body.is_err();
+        let declared = parts.headers.get(http::header::CONTENT_LENGTH);
+        let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let most = declared.filter(|length| *length <= DRAIN).unwrap_or(limit);
+        let body = collect(body, limit, most).await;
+        let oversized = body.is_none();
         let request = http::Request::from_parts(parts, body.unwrap_or_default());
         Self { request, oversized }
     }
@@ -111,6 +119,35 @@ impl Collected {
             read = read.certificate(&certificate.0);
         }
         if self.oversized { read.oversized() } else { read }
+    }
+}
+
+/// The whole body, if it keeps to the limit. At most `most` is read, and no more than the limit is held at any time.
+async fn collect(mut body: Body, limit: usize, most: usize) -> Option<Bytes> {
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
+        len += data.len();
+        if len > limit.max(most) {
+            return None;
+        }
+        if len > limit {
+            rest.clear();
+        } else if first.is_empty() {
+            // Nearly every body is one frame, which is not copied.
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    match (len > limit, rest.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(first),
+        (false, false) => Some([&first[..], &rest].concat().into()),
     }
 }
 

@@ -61,10 +61,16 @@ pub(crate) fn expose(
     }
 }
 
-/// The answer to a preflight, before it is exposed to the origin.
+/// The answer to a preflight, before it is exposed to the origin. A profile may have the two lists among its own
+/// headers already.
 pub(crate) fn preflight(headers: &'static [(&'static str, &'static str)]) -> Response {
-    Response::empty(204, headers)
-        .with_header("access-control-allow-methods", "POST")
-        .with_header("access-control-allow-headers", "authorization, content-type")
-        .with_header("access-control-max-age", "600")
+    let lists = [
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "authorization, content-type"),
+    ];
+    let response = Response::empty(204, headers).with_header("access-control-max-age", "600");
+    lists.into_iter().fold(response, |response, (name, value)| match response.header(name) {
+        Some(_) => response,
+        None => response.with_header(name, value),
+    })
 }

@@ -59,6 +59,21 @@ fn a_body_beyond_the_limit_is_413_and_one_at_the_limit_is_read() {
 }
 
 #[test]
+fn a_long_body_is_read_to_its_end_so_that_the_answer_is_not_lost() {
+    let server = Server::start("standard");
+    for _ in 0..20 {
+        let mut connection = server.connect();
+        let body = "x".repeat(3_000_000);
+        connection.write(form("/revoke", &[BASIC], &format!("token=at-4&padding={body}")));
+        connection.answer().assert_error(413, "invalid_request");
+        // It was read, so the connection is still good.
+        connection.write(request("GET", "/healthz", &[], ""));
+        assert_eq!(connection.answer().status, 200);
+    }
+    server.assert_alive(&["at-4"]);
+}
+
+#[test]
 fn a_chunked_body_is_a_body() {
     let server = Server::start("standard");
     let head = "POST /revoke HTTP/1.1\r\nHost: server.example\r\nTransfer-Encoding: chunked\r\n\
