@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
+use std::time::Duration;
 
 /// A client of ordinary size: an identifier of 12 and a secret of 39 characters.
 pub(crate) const CLIENT_ID: &str = "s6BhdRkqt3Xa";
@@ -48,6 +49,13 @@ pub(crate) fn sizes() -> Vec<u64> {
 /// Whether the long run is wanted.
 pub(crate) fn full() -> bool {
     std::env::var("ANNUL_BENCH_FULL").is_ok_and(|full| full != "0")
+}
+
+/// How much processor time this thread has had. On a shared machine that is the honest measure: it stands
+/// still while others run.
+pub(crate) fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Runs a future that never waits, as those over the memory store: no runtime in the figures.
