@@ -1,1 +1,3 @@
+//! The endpoints over HTTP. To come.
+
 fn main() {}

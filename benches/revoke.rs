@@ -1,8 +1,12 @@
 //! The endpoints in process: nanoseconds of each whole request.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot run must stop")]
-#![expect(clippy::indexing_slicing, reason = "the yardstick is written straight down")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the yardstick is written straight down"
+)]
 
+#[expect(dead_code, reason = "each bench uses its own part")]
 mod support;
 
 use std::hint::black_box;
@@ -33,8 +37,8 @@ fn authenticate(criterion: &mut Criterion) {
                 .header("authorization", header.as_bytes());
             let form = Form::read(&request, &policy).expect("an empty form");
             let mut scratch = Scratch::default();
-            let credentials = Credentials::read(&request, &form, &mut scratch, &policy)
-                .expect("one mechanism");
+            let credentials =
+                Credentials::read(&request, &form, &mut scratch, &policy).expect("one mechanism");
             support::run(clients.authenticate(black_box(credentials))).expect("the right secret")
         });
     });

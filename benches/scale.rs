@@ -4,8 +4,12 @@
 //! shared machine does to one it does to the other.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot run must stop")]
-#![expect(clippy::indexing_slicing, reason = "the yardstick is written straight down")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the yardstick is written straight down"
+)]
 
+#[expect(dead_code, reason = "each bench uses its own part")]
 mod support;
 
 use std::sync::Barrier;
@@ -96,7 +100,11 @@ fn flatness(sizes: &[u64], effort: &Effort) {
             .collect();
         for (index, size) in sizes.iter().enumerate() {
             let cost = median(rounds.iter().map(|round| round[index]));
-            let what = format!("{}, {} live: {cost:.0} ns", operation.name(), report::short(*size));
+            let what = format!(
+                "{}, {} live: {cost:.0} ns",
+                operation.name(),
+                report::short(*size)
+            );
             let ratio = median(rounds.iter().map(|round| round[index] / round[0]));
             report::line(&what, ratio, Target::AtMost(3.0));
         }
@@ -105,8 +113,14 @@ fn flatness(sizes: &[u64], effort: &Effort) {
 
 /// Grants and sessions of many tokens. All of them stand in one store, so that its size is no part of it.
 fn fan_out(effort: &Effort) {
-    report::title("Grants and sessions of many tokens: ns of each, and how often that of one token");
-    let (many, copies) = if support::is_test() { (100, 2) } else { (10_000, 50) };
+    report::title(
+        "Grants and sessions of many tokens: ns of each, and how often that of one token",
+    );
+    let (many, copies) = if support::is_test() {
+        (100, 2)
+    } else {
+        (10_000, 50)
+    };
     let single = Layout {
         name: "",
         grants: 1,
@@ -119,7 +133,10 @@ fn fan_out(effort: &Effort) {
     };
     for (operation, layouts) in [
         (Operation::RevokeByRefresh, vec![wide(1), wide(many)]),
-        (Operation::Logout, vec![wide(1), wide(100.min(many)), wide(many)]),
+        (
+            Operation::Logout,
+            vec![wide(1), wide(100.min(many)), wide(many)],
+        ),
     ] {
         // Twice as many as are revoked: half of a population stays.
         let mut populations: Vec<Population> = Population::together(&layouts, copies * 2);
@@ -146,47 +163,67 @@ fn fan_out(effort: &Effort) {
     }
 }
 
-/// Two threads on one store: each sends half of the requests.
+/// Sends each list on a thread of its own, and says how long that took from the first start to the last end.
 #[expect(clippy::disallowed_methods, reason = "a stopwatch")]
+fn send_at_once(population: &Population, operation: Operation, lists: &[Vec<String>]) -> Duration {
+    let barrier = Barrier::new(lists.len());
+    let spans: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = lists
+            .iter()
+            .map(|requests| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    let (_, good) = population.send(operation, requests);
+                    assert_eq!(good, requests.len(), "every request succeeds");
+                    (start, Instant::now())
+                })
+            })
+            .collect();
+        let spans = threads.into_iter().map(|thread| thread.join());
+        spans
+            .map(|span| span.expect("a thread that sends"))
+            .collect()
+    });
+    let start = spans.iter().map(|span| span.0).min();
+    let end = spans.iter().map(|span| span.1).max();
+    start
+        .zip(end)
+        .map_or(Duration::ZERO, |(start, end)| end - start)
+}
+
+/// Two threads on one store: each sends as many requests as the one thread alone.
 fn two_threads(size: u64, effort: &Effort) {
-    report::title(&format!("Two threads against one, {} live", report::short(size)));
+    report::title(&format!(
+        "Two threads against one, {} live",
+        report::short(size)
+    ));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
         println!("Not measured: this machine has one core.");
         return;
     }
     let mut population = Population::new(B, size);
-    for operation in [Operation::RevokeLive, Operation::RevokeUnknown, Operation::Check] {
+    for operation in [
+        Operation::RevokeLive,
+        Operation::RevokeUnknown,
+        Operation::Check,
+    ] {
         let ratios: Vec<f64> = (0..effort.rounds)
-            .map(|_| {
-                let each = (effort.requests * 2).min(population.users() / 8);
+            .map(|round| {
                 population.refill();
-                let alone = population.requests(operation, each);
-                let (first, second) = (
-                    population.requests(operation, each),
-                    population.requests(operation, each),
-                );
-                let start = Instant::now();
-                let (_, good) = population.send(operation, &alone);
-                let one = start.elapsed();
-                assert_eq!(good, alone.len(), "every request succeeds");
-                let barrier = Barrier::new(2);
-                let population = &population;
-                let two = std::thread::scope(|scope| {
-                    let threads = [&first, &second].map(|requests| {
-                        let barrier = &barrier;
-                        scope.spawn(move || {
-                            barrier.wait();
-                            let start = Instant::now();
-                            let (_, good) = population.send(operation, requests);
-                            assert_eq!(good, requests.len(), "every request succeeds");
-                            (start, Instant::now())
-                        })
-                    });
-                    let [first, second] =
-                        threads.map(|thread| thread.join().expect("a thread that sends"));
-                    first.1.max(second.1) - first.0.min(second.0)
-                });
+                let each = (effort.requests * 2).min(population.users() / 8);
+                let one = population.requests(operation, each);
+                let two = [0; 2].map(|_| population.requests(operation, each));
+                // Each goes first as often as the other: the ledger grows on the way.
+                let (one, two) = if round % 2 == 0 {
+                    let one = send_at_once(&population, operation, &[one]);
+                    (one, send_at_once(&population, operation, &two))
+                } else {
+                    let two = send_at_once(&population, operation, &two);
+                    (send_at_once(&population, operation, &[one]), two)
+                };
                 // Twice the requests in the same time would be 2.
                 2.0 * one.as_secs_f64() / two.as_secs_f64()
             })
@@ -207,5 +244,12 @@ fn main() {
     }
     flatness(&sizes, &effort);
     fan_out(&effort);
-    two_threads(if support::is_test() { 10_000 } else { 1_000_000 }, &effort);
+    two_threads(
+        if support::is_test() {
+            10_000
+        } else {
+            1_000_000
+        },
+        &effort,
+    );
 }

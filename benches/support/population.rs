@@ -311,7 +311,11 @@ impl Population {
         let mut left = times;
         let half = self.users / 2;
         while left > 0 {
-            let used = if operation.is_read() { self.read } else { self.turn };
+            let used = if operation.is_read() {
+                self.read
+            } else {
+                self.turn
+            };
             let spare = half.saturating_sub(used);
             if spare == 0 {
                 if operation.is_read() {
@@ -333,9 +337,20 @@ impl Population {
         let before = self.store.usage().revocations;
         let (took, good) = self.send(operation, &requests);
         let revoked = self.store.usage().revocations - before;
-        let expected = if operation.is_read() { 0 } else { requests.len() };
-        assert_eq!(good, requests.len(), "every request succeeds: {operation:?}");
-        assert_eq!(revoked, expected, "what was to be revoked is: {operation:?}");
+        let expected = if operation.is_read() {
+            0
+        } else {
+            requests.len()
+        };
+        assert_eq!(
+            good,
+            requests.len(),
+            "every request succeeds: {operation:?}"
+        );
+        assert_eq!(
+            revoked, expected,
+            "what was to be revoked is: {operation:?}"
+        );
         took
     }
 
@@ -445,7 +460,8 @@ impl StraightPopulation {
                 if live {
                     for turn in 0..self.turn {
                         let serial = self.shuffled(turn);
-                        self.straight.issue(&opaque(TOKEN, self.epoch + 1, serial), serial);
+                        self.straight
+                            .issue(&opaque(TOKEN, self.epoch + 1, serial), serial);
                     }
                     self.epoch += 1;
                 }
@@ -476,13 +492,19 @@ impl StraightPopulation {
         let mut good = 0;
         let start = processor_time();
         for body in &requests {
-            let status = self.straight.revoke(self.authorization.as_bytes(), body.as_bytes());
+            let status = self
+                .straight
+                .revoke(self.authorization.as_bytes(), body.as_bytes());
             good += usize::from(status == 200);
         }
         let took = processor_time() - start;
         assert_eq!(good, requests.len(), "every request succeeds");
         let revoked = before - self.straight.len();
-        assert_eq!(revoked, if live { requests.len() } else { 0 }, "live tokens are removed");
+        assert_eq!(
+            revoked,
+            if live { requests.len() } else { 0 },
+            "live tokens are removed"
+        );
         took
     }
 

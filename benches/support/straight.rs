@@ -25,10 +25,8 @@ const CLIENT: u32 = 7;
 struct Row {
     digest: [u8; 32],
     client: u32,
-    #[expect(dead_code, reason = "a table of live tokens needs the room")]
-    expires_at: u32,
-    #[expect(dead_code, reason = "a table of live tokens needs the room")]
-    grant: u64,
+    _expires_at: u32,
+    _grant: u64,
 }
 
 #[repr(align(64))]
@@ -53,10 +51,13 @@ impl Straight {
         let row = Row {
             digest,
             client: CLIENT,
-            expires_at: u32::MAX,
-            grant,
+            _expires_at: u32::MAX,
+            _grant: grant,
         };
-        let mut rows = self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self
+            .shard(&digest)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         rows.insert_unique(hash_of(&digest), row, |row| hash_of(&row.digest));
     }
 
@@ -102,7 +103,10 @@ impl Straight {
             return 400;
         };
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let mut rows = self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self
+            .shard(&digest)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Ok(row) = rows.find_entry(hash_of(&digest), |row| row.digest == digest) {
             if row.get().client != CLIENT {
                 return 400;
