@@ -37,11 +37,7 @@ struct Fields<'a> {
 
 fn form(criterion: &mut Criterion) {
     let policy = Policy::default();
-    for (name, body) in [
-        ("2 fields", TWO),
-        ("4 fields", FOUR),
-        ("2 fields, escaped", ESCAPED),
-    ] {
+    for (name, body) in [("2 fields", TWO), ("4 fields", FOUR), ("2 fields, escaped", ESCAPED)] {
         let mut group = criterion.benchmark_group(format!("form, {name}"));
         group.bench_function("annul", |bencher| {
             bencher.iter(|| {

@@ -3,10 +3,7 @@
 //! Every allocation is counted, which costs time: nothing is timed here.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot run must stop")]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "the yardstick is written straight down"
-)]
+#![expect(clippy::indexing_slicing, reason = "the yardstick is written straight down")]
 
 #[expect(dead_code, reason = "each bench uses its own part")]
 mod support;
@@ -73,10 +70,7 @@ fn requests() {
             let (_, good) = population.send(operation, std::slice::from_ref(text));
             let change = region.change() - idle;
             assert_eq!(good, 1, "the request succeeds: {operation:?}");
-            seen.push((
-                change.allocations + change.reallocations,
-                change.bytes_allocated,
-            ));
+            seen.push((change.allocations + change.reallocations, change.bytes_allocated));
         }
         let mean = |part: fn(&(usize, usize)) -> usize| {
             seen.iter().map(part).sum::<usize>() as f64 / seen.len() as f64
@@ -93,14 +87,7 @@ fn requests() {
     }
 }
 
-const LAYOUTS: [Layout; 6] = [
-    A,
-    A.with_sessions(),
-    B,
-    B.with_sessions(),
-    C,
-    C.with_sessions(),
-];
+const LAYOUTS: [Layout; 6] = [A, A.with_sessions(), B, B.with_sessions(), C, C.with_sessions()];
 
 /// What the kernel says this process occupies.
 fn resident() -> Option<usize> {
@@ -124,10 +111,7 @@ fn measure(layout: usize, size: u64) {
 }
 
 fn tokens(size: u64) {
-    report::title(&format!(
-        "Bytes of one live token, {} live",
-        report::short(size)
-    ));
+    report::title(&format!("Bytes of one live token, {} live", report::short(size)));
     println!(
         "Heap, and resident in memory, of a fresh process; scopes, UUIDs and expiry index included.\n"
     );
@@ -140,16 +124,9 @@ fn tokens(size: u64) {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut figures = text.split_whitespace().map(|figure| figure.parse::<f64>());
         let (Some(Ok(heap)), Some(Ok(resident))) = (figures.next(), figures.next()) else {
-            unreachable!(
-                "the child failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            unreachable!("the child failed: {}", String::from_utf8_lossy(&output.stderr));
         };
-        let session = if layout.sessions {
-            " + session record"
-        } else {
-            ""
-        };
+        let session = if layout.sessions { " + session record" } else { "" };
         let what = format!("{}{session} (resident {resident:.1})", layout.name);
         report::line(&what, heap, Target::AtMost(200.0));
     }

@@ -1,10 +1,7 @@
 //! The endpoints in process: nanoseconds of each whole request.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot run must stop")]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "the yardstick is written straight down"
-)]
+#![expect(clippy::indexing_slicing, reason = "the yardstick is written straight down")]
 
 #[expect(dead_code, reason = "each bench uses its own part")]
 mod support;

@@ -4,10 +4,7 @@
 //! shared machine does to one it does to the other.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot run must stop")]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "the yardstick is written straight down"
-)]
+#![expect(clippy::indexing_slicing, reason = "the yardstick is written straight down")]
 
 #[expect(dead_code, reason = "each bench uses its own part")]
 mod support;
@@ -38,15 +35,9 @@ struct Effort {
 impl Effort {
     fn new() -> Self {
         if support::is_test() {
-            Self {
-                rounds: 1,
-                requests: 200,
-            }
+            Self { rounds: 1, requests: 200 }
         } else {
-            Self {
-                rounds: ROUNDS,
-                requests: 10_000,
-            }
+            Self { rounds: ROUNDS, requests: 10_000 }
         }
     }
 }
@@ -63,10 +54,9 @@ fn against_straight(size: u64, effort: &Effort) {
     ));
     let mut ours = Population::new(A, size);
     let mut straight = StraightPopulation::new(size);
-    for (operation, live, name) in [
-        (Operation::RevokeLive, true, "live"),
-        (Operation::RevokeUnknown, false, "unknown"),
-    ] {
+    for (operation, live, name) in
+        [(Operation::RevokeLive, true, "live"), (Operation::RevokeUnknown, false, "unknown")]
+    {
         let rounds: Vec<(f64, f64)> = (0..effort.rounds)
             .map(|_| {
                 let straight = nanos(straight.time(live, effort.requests), effort.requests);
@@ -100,11 +90,7 @@ fn flatness(sizes: &[u64], effort: &Effort) {
             .collect();
         for (index, size) in sizes.iter().enumerate() {
             let cost = median(rounds.iter().map(|round| round[index]));
-            let what = format!(
-                "{}, {} live: {cost:.0} ns",
-                operation.name(),
-                report::short(*size)
-            );
+            let what = format!("{}, {} live: {cost:.0} ns", operation.name(), report::short(*size));
             let ratio = median(rounds.iter().map(|round| round[index] / round[0]));
             report::line(&what, ratio, Target::AtMost(3.0));
         }
@@ -116,27 +102,12 @@ fn fan_out(effort: &Effort) {
     report::title(
         "Grants and sessions of many tokens: ns of each, and how often that of one token",
     );
-    let (many, copies) = if support::is_test() {
-        (100, 2)
-    } else {
-        (10_000, 50)
-    };
-    let single = Layout {
-        name: "",
-        grants: 1,
-        access_tokens: 0,
-        sessions: true,
-    };
-    let wide = |tokens: u64| Layout {
-        access_tokens: tokens - 1,
-        ..single
-    };
+    let (many, copies) = if support::is_test() { (100, 2) } else { (10_000, 50) };
+    let single = Layout { name: "", grants: 1, access_tokens: 0, sessions: true };
+    let wide = |tokens: u64| Layout { access_tokens: tokens - 1, ..single };
     for (operation, layouts) in [
         (Operation::RevokeByRefresh, vec![wide(1), wide(many)]),
-        (
-            Operation::Logout,
-            vec![wide(1), wide(100.min(many)), wide(many)],
-        ),
+        (Operation::Logout, vec![wide(1), wide(100.min(many)), wide(many)]),
     ] {
         // Twice as many as are revoked: half of a population stays.
         let mut populations: Vec<Population> = Population::together(&layouts, copies * 2);
@@ -182,34 +153,23 @@ fn send_at_once(population: &Population, operation: Operation, lists: &[Vec<Stri
             })
             .collect();
         let spans = threads.into_iter().map(|thread| thread.join());
-        spans
-            .map(|span| span.expect("a thread that sends"))
-            .collect()
+        spans.map(|span| span.expect("a thread that sends")).collect()
     });
     let start = spans.iter().map(|span| span.0).min();
     let end = spans.iter().map(|span| span.1).max();
-    start
-        .zip(end)
-        .map_or(Duration::ZERO, |(start, end)| end - start)
+    start.zip(end).map_or(Duration::ZERO, |(start, end)| end - start)
 }
 
 /// Two threads on one store: each sends as many requests as the one thread alone.
 fn two_threads(size: u64, effort: &Effort) {
-    report::title(&format!(
-        "Two threads against one, {} live",
-        report::short(size)
-    ));
+    report::title(&format!("Two threads against one, {} live", report::short(size)));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
         println!("Not measured: this machine has one core.");
         return;
     }
     let mut population = Population::new(B, size);
-    for operation in [
-        Operation::RevokeLive,
-        Operation::RevokeUnknown,
-        Operation::Check,
-    ] {
+    for operation in [Operation::RevokeLive, Operation::RevokeUnknown, Operation::Check] {
         let ratios: Vec<f64> = (0..effort.rounds)
             .map(|round| {
                 population.refill();
@@ -244,12 +204,5 @@ fn main() {
     }
     flatness(&sizes, &effort);
     fan_out(&effort);
-    two_threads(
-        if support::is_test() {
-            10_000
-        } else {
-            1_000_000
-        },
-        &effort,
-    );
+    two_threads(if support::is_test() { 10_000 } else { 1_000_000 }, &effort);
 }

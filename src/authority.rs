@@ -293,7 +293,7 @@ impl Authority {
                 | EndpointError::TooLarge
                 | EndpointError::UnsupportedTokenType => {}
             }
-            error.respond(&self.0.policy)
+            error.respond(&self.0.policy, self.methods())
         });
         match &self.0.origins {
             Some(origins) => cors::expose(response, request, origins.as_ref()),
@@ -310,6 +310,14 @@ impl Authority {
         if let Some(throttle) = &self.0.throttle {
             let caller = Caller::new(request.peer_address(), client());
             throttle.report(caller, misuse, self.now());
+        }
+    }
+
+    /// What the endpoints answer: preflights only where cross-origin requests are served.
+    fn methods(&self) -> &'static str {
+        match self.0.origins {
+            Some(_) => "POST, OPTIONS",
+            None => "POST",
         }
     }
 }

@@ -39,11 +39,7 @@ pub(crate) fn sizes() -> Vec<u64> {
     match (std::env::var("ANNUL_BENCH_SIZES"), full()) {
         (Ok(sizes), _) => sizes
             .split(',')
-            .map(|size| {
-                size.trim()
-                    .parse()
-                    .expect("ANNUL_BENCH_SIZES holds numbers")
-            })
+            .map(|size| size.trim().parse().expect("ANNUL_BENCH_SIZES holds numbers"))
             .collect(),
         (Err(_), true) => vec![1_000, 1_000_000, 10_000_000],
         (Err(_), false) => vec![1_000, 1_000_000],

@@ -53,12 +53,7 @@ pub(crate) const C: Layout = Layout::of("C: 1 grant of 1 refresh + 9 access", 1,
 
 impl Layout {
     const fn of(name: &'static str, grants: u64, access_tokens: u64) -> Self {
-        Self {
-            name,
-            grants,
-            access_tokens,
-            sessions: false,
-        }
+        Self { name, grants, access_tokens, sessions: false }
     }
 
     /// The same with a record of each user's session, and the clients in it.
@@ -219,15 +214,7 @@ impl Population {
         users: u64,
         epoch: u64,
     ) -> Self {
-        Self {
-            authority,
-            store,
-            layout,
-            users,
-            epoch,
-            turn: 0,
-            read: 0,
-        }
+        Self { authority, store, layout, users, epoch, turn: 0, read: 0 }
     }
 
     pub(crate) const fn users(&self) -> u64 {
@@ -311,11 +298,7 @@ impl Population {
         let mut left = times;
         let half = self.users / 2;
         while left > 0 {
-            let used = if operation.is_read() {
-                self.read
-            } else {
-                self.turn
-            };
+            let used = if operation.is_read() { self.read } else { self.turn };
             let spare = half.saturating_sub(used);
             if spare == 0 {
                 if operation.is_read() {
@@ -337,20 +320,9 @@ impl Population {
         let before = self.store.usage().revocations;
         let (took, good) = self.send(operation, &requests);
         let revoked = self.store.usage().revocations - before;
-        let expected = if operation.is_read() {
-            0
-        } else {
-            requests.len()
-        };
-        assert_eq!(
-            good,
-            requests.len(),
-            "every request succeeds: {operation:?}"
-        );
-        assert_eq!(
-            revoked, expected,
-            "what was to be revoked is: {operation:?}"
-        );
+        let expected = if operation.is_read() { 0 } else { requests.len() };
+        assert_eq!(good, requests.len(), "every request succeeds: {operation:?}");
+        assert_eq!(revoked, expected, "what was to be revoked is: {operation:?}");
         took
     }
 
@@ -363,9 +335,7 @@ impl Population {
             self.turn += times;
             self.turn - times
         };
-        (first..first + times)
-            .map(|turn| self.request(operation, self.shuffled(turn)))
-            .collect()
+        (first..first + times).map(|turn| self.request(operation, self.shuffled(turn))).collect()
     }
 
     fn request(&self, operation: Operation, user: u64) -> String {
@@ -441,13 +411,7 @@ impl StraightPopulation {
         for serial in 0..size {
             straight.issue(&opaque(TOKEN, 0, serial), serial);
         }
-        Self {
-            straight,
-            size,
-            turn: 0,
-            epoch: 0,
-            authorization: authorization(),
-        }
+        Self { straight, size, turn: 0, epoch: 0, authorization: authorization() }
     }
 
     /// As [`Population::time`]; when a twentieth of the tokens are gone, as many new ones are issued.
@@ -460,8 +424,7 @@ impl StraightPopulation {
                 if live {
                     for turn in 0..self.turn {
                         let serial = self.shuffled(turn);
-                        self.straight
-                            .issue(&opaque(TOKEN, self.epoch + 1, serial), serial);
+                        self.straight.issue(&opaque(TOKEN, self.epoch + 1, serial), serial);
                     }
                     self.epoch += 1;
                 }
@@ -492,19 +455,13 @@ impl StraightPopulation {
         let mut good = 0;
         let start = processor_time();
         for body in &requests {
-            let status = self
-                .straight
-                .revoke(self.authorization.as_bytes(), body.as_bytes());
+            let status = self.straight.revoke(self.authorization.as_bytes(), body.as_bytes());
             good += usize::from(status == 200);
         }
         let took = processor_time() - start;
         assert_eq!(good, requests.len(), "every request succeeds");
         let revoked = before - self.straight.len();
-        assert_eq!(
-            revoked,
-            if live { requests.len() } else { 0 },
-            "live tokens are removed"
-        );
+        assert_eq!(revoked, if live { requests.len() } else { 0 }, "live tokens are removed");
         took
     }
 

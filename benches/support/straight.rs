@@ -48,16 +48,8 @@ impl Straight {
 
     pub(crate) fn issue(&self, token: &str, grant: u64) {
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let row = Row {
-            digest,
-            client: CLIENT,
-            _expires_at: u32::MAX,
-            _grant: grant,
-        };
-        let mut rows = self
-            .shard(&digest)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let row = Row { digest, client: CLIENT, _expires_at: u32::MAX, _grant: grant };
+        let mut rows = self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner);
         rows.insert_unique(hash_of(&digest), row, |row| hash_of(&row.digest));
     }
 
@@ -103,10 +95,7 @@ impl Straight {
             return 400;
         };
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let mut rows = self
-            .shard(&digest)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(row) = rows.find_entry(hash_of(&digest), |row| row.digest == digest) {
             if row.get().client != CLIENT {
                 return 400;

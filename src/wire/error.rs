@@ -265,8 +265,8 @@ impl EndpointError {
         }
     }
 
-    /// The answer.
-    pub(crate) fn respond(&self, policy: &Policy) -> Response {
+    /// The answer; `methods` are those that the endpoint answers at all.
+    pub(crate) fn respond(&self, policy: &Policy, methods: &'static str) -> Response {
         let status = self.status(policy);
         let body = ErrorBody {
             error: self.code(policy.wording),
@@ -278,7 +278,8 @@ impl EndpointError {
                 // RFC 9110 s15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate".
                 response.with_header("www-authenticate", basic_challenge(policy.realm))
             }
-            Self::MethodNotAllowed => response.with_header("allow", "POST"),
+            // RFC 9110 s10.2.1: the methods that the resource supports.
+            Self::MethodNotAllowed => response.with_header("allow", methods),
             Self::Throttled { retry_after } => retry_later(response, *retry_after),
             Self::Unavailable { retry_after } => {
                 retry_later(response, retry_after.unwrap_or(policy.retry_after))
