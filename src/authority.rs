@@ -186,18 +186,23 @@ impl Authority {
     /// One credential mechanism; and whether its caller is heard.
     pub(crate) fn credentials<'a>(
         &self,
+        endpoint: Endpoint,
         request: &Request<'a>,
         form: &'a Form<'_>,
         scratch: &'a mut Scratch,
     ) -> Result<Credentials<'a>, EndpointError> {
-        let credentials = Credentials::read(request, form, scratch, &self.0.policy)?;
+        let credentials = Credentials::read(request, form, scratch, &self.0.policy);
+        let claimed = credentials.as_ref().ok().and_then(Credentials::claimed_client);
         if let Some(throttle) = &self.0.throttle {
-            let caller = Caller::new(request.peer_address(), credentials.claimed_client());
             throttle
-                .admit(caller, self.now())
+                .admit(Caller::new(request.peer_address(), claimed), self.now())
                 .map_err(|slow| EndpointError::Throttled { retry_after: slow.retry_after })?;
         }
-        Ok(credentials)
+        // Credentials that nobody could have are a failed attempt like any other.
+        if let Err(EndpointError::InvalidClient { .. }) = &credentials {
+            self.rejected(endpoint, request, None);
+        }
+        credentials
     }
 
     /// Asks the authenticator.
@@ -215,8 +220,7 @@ impl Authority {
     ) -> Result<AuthenticatedClient, EndpointError> {
         authenticated.map_err(|error| match error {
             ClientAuthError::Rejected => {
-                self.report(request, Misuse::AuthenticationFailed, || claimed);
-                self.emit(&Event::ClientAuthenticationFailed { endpoint });
+                self.rejected(endpoint, request, claimed);
                 EndpointError::InvalidClient { header: request.has_authorization() }
             }
             ClientAuthError::Store(error) => error.into(),
@@ -299,6 +303,11 @@ impl Authority {
             Some(origins) => cors::expose(response, request, origins.as_ref()),
             None => response,
         }
+    }
+
+    fn rejected(&self, endpoint: Endpoint, request: &Request<'_>, claimed: Option<&str>) {
+        self.report(request, Misuse::AuthenticationFailed, || claimed);
+        self.emit(&Event::ClientAuthenticationFailed { endpoint });
     }
 
     fn report<'c>(

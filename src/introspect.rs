@@ -71,7 +71,7 @@ async fn introspect(
     let form = authority.read(request)?;
     // s2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization"
     let mut scratch = Scratch::default();
-    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
     let claimed = credentials.claimed_client();
     let authenticated = authority.clients().authenticate(credentials).await;
     let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;

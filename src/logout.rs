@@ -47,7 +47,7 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
     let policy = authority.current_policy();
     let form = authority.read(request)?;
     let mut scratch = Scratch::default();
-    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
     let claimed = credentials.claimed_client();
     let authenticated = authority.clients().authenticate(credentials).await;
     let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;

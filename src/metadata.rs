@@ -34,7 +34,7 @@ pub enum InvalidUrl {
     /// Not https (RFC 7009 section 2: tokens travel to this URL).
     #[error("a URL must be https")]
     NotHttps,
-    /// No host, or characters that no URL has.
+    /// No host, a user name before it, or characters that no URL has.
     #[error("not an absolute URL")]
     NotAbsolute,
     /// An issuer has no query (RFC 8414 section 2).
@@ -191,13 +191,18 @@ fn check_url(url: &str, loopback: bool) -> Result<(), InvalidUrl> {
         (None, None) => return Err(InvalidUrl::NotHttps),
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.is_empty() || !url.bytes().all(|byte| matches!(byte, 0x21..=0x7e)) {
+    // No user name either: what stands before an `@` only looks like the host.
+    let plain = |byte| matches!(byte, 0x21..=0x7e);
+    if authority.contains('@') || !url.bytes().all(plain) {
         return Err(InvalidUrl::NotAbsolute);
     }
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    if host.is_empty() || !(port.is_empty() || port.starts_with(':')) {
+        return Err(InvalidUrl::NotAbsolute);
+    }
     let local = matches!(host, "localhost" | "127.0.0.1" | "::1");
     if secure || (loopback && local) { Ok(()) } else { Err(InvalidUrl::NotHttps) }
 }

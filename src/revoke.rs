@@ -59,7 +59,7 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
     }
     // s2.1: "The authorization server first validates the client credentials"
     let mut scratch = Scratch::default();
-    let credentials = authority.credentials(request, &form, &mut scratch)?;
+    let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
     let claimed = credentials.claimed_client();
     let authenticated = authority.clients().authenticate(credentials).await;
     let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;

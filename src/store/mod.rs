@@ -182,12 +182,17 @@ pub trait TokenLedger: TokenStore {
     ///
     /// # Errors
     ///
+    /// - [`StoreErrorKind::Conflict`]: a successor's value exists under another grant. The token is spent; within
+    ///   the grace window it can be exchanged for others.
     /// - [`StoreErrorKind::Unavailable`]: do not hand the successors out.
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError>;
 
     /// Opens a session, or adds participants to one that is open.
     ///
     /// Called when a user has logged in, and whenever another client of the session gets its first token.
+    ///
+    /// A revocation is remembered for as long as the last token or session that the store knows of. So a store that is
+    /// never told of sessions can forget a password change while a login from before it still asks for tokens.
     ///
     /// # Errors
     ///

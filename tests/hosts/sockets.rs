@@ -127,12 +127,12 @@ fn r7009_03_every_other_method_is_405() {
             let bytes = request(method, path, &[BASIC], "token=at-4&refresh_token=rt-4");
             let answer = server.send(bytes);
             answer.assert_error(405, "invalid_request");
-            assert_eq!(answer.header("allow"), Some("POST"), "{method}");
+            assert_eq!(answer.header("allow"), Some("POST, OPTIONS"), "{method}");
         }
         let mut connection = server.connect();
         connection.write(request("HEAD", path, &[BASIC], ""));
         let answer = connection.answer_to_head();
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")));
         // No body came: the next answer begins where it should.
         connection.write(request("GET", "/healthz", &[], ""));
         assert_eq!(connection.answer().status, 200);

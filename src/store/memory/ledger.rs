@@ -126,14 +126,14 @@ impl Ledger {
             return Some(TargetKind::Session);
         }
         if let Some(subject) = subject {
-            if self.subjects.covers(subject, authenticated_at, hold) {
-                return Some(TargetKind::Subject);
-            }
             if self.subjects_at_clients.len() > 0 {
                 let pair = (subject.clone(), client.clone());
                 if self.subjects_at_clients.covers(&pair, authenticated_at, hold) {
                     return Some(TargetKind::SubjectAtClient);
                 }
+            }
+            if self.subjects.covers(subject, authenticated_at, hold) {
+                return Some(TargetKind::Subject);
             }
         }
         if self.clients.covers(client, authenticated_at, hold) {
@@ -181,15 +181,17 @@ struct Entries<K> {
 
 #[derive(Debug)]
 struct Entry<K> {
+    /// Kept, so that a growing table need not hash every target again.
+    hash: u64,
     target: K,
     at: Timestamp,
     /// The expiry of the longest-lived token it can cover, and [`IN_FLIGHT`].
     until: Timestamp,
 }
 
-impl<K: Hash> Record for Entry<K> {
-    fn hash(&self, keys: &RandomState) -> u64 {
-        keys.hash_one(&self.target)
+impl<K> Record for Entry<K> {
+    fn hash(&self, _keys: &RandomState) -> u64 {
+        self.hash
     }
 }
 
@@ -236,7 +238,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         // Counted before the horizon is read; see `Ledger::expect_until`.
         self.count.fetch_add(1, SeqCst);
         let until = until();
-        entries.insert(Entry { target: target.clone(), at, until }, at, until);
+        entries.insert(Entry { hash, target: target.clone(), at, until }, at, until);
         Revoked::Newly
     }
 

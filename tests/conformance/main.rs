@@ -1,0 +1,16 @@
+//! The specifications, requirement by requirement: one file for each, one test for each requirement, named
+//! after its clause or its number in our checklist. `index` says where each requirement is tested.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod doubles;
+mod index;
+mod support;
+
+mod introspection;
+mod keycloak;
+mod metadata;
+mod rfc6749;
+mod rfc7009;
+mod rotation;
+mod sessions;

@@ -1,0 +1,5 @@
+use annul::Response;
+
+fn main() {
+    let _ = Response::empty(200, &[]);
+}

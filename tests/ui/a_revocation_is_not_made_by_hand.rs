@@ -1,0 +1,14 @@
+use annul::Actor;
+use annul::Reason;
+use annul::Revocation;
+use annul::Target;
+use annul::Timestamp;
+
+fn main() {
+    let _ = Revocation {
+        target: Target::Everything,
+        at: Timestamp::default(),
+        reason: Reason::ClientRequest,
+        actor: Actor::Client("web".into()),
+    };
+}
