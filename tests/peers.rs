@@ -39,6 +39,7 @@ use annul::TokenTypeHint;
 use annul::client::AuthMethod;
 use annul::client::Client;
 use annul::client::ClientMetadata;
+use annul::client::ClientRef;
 use annul::client::ClientRegistry;
 use annul::client::ClientTable;
 use annul::client::RegisteredClients;
@@ -212,7 +213,7 @@ struct NoRegistry;
 
 #[async_trait]
 impl ClientRegistry for NoRegistry {
-    async fn client(&self, _: &str) -> Result<Option<Arc<Client>>, StoreError> {
+    async fn client<'a>(&'a self, _: &'a str) -> Result<Option<ClientRef<'a>>, StoreError> {
         Err(unavailable())
     }
 }

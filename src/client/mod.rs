@@ -24,6 +24,7 @@ pub use metadata::ClientMetadata;
 pub use metadata::InvalidMetadata;
 pub use registered::RegisteredClients;
 pub use registry::Client;
+pub use registry::ClientRef;
 pub use registry::ClientRegistry;
 pub use registry::ClientTable;
 pub use secret::SecretDigest;

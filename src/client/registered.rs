@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::client::ClientAuthError;
 use crate::client::ClientAuthenticator;
 use crate::client::ClientKind;
+use crate::client::ClientRef;
 use crate::client::ClientRegistry;
 use crate::client::ClientTable;
 use crate::client::Credentials;
@@ -58,12 +59,12 @@ impl<R: ClientRegistry> RegisteredClients<R> {
     }
 
     /// The client, if it registered the method and, unless it is public, the secret is one of its own.
-    fn accept(
+    fn accept<'r>(
         &self,
-        client: Option<Arc<Client>>,
+        client: Option<ClientRef<'r>>,
         attempt: &Attempt<'_>,
         methods: MethodMatch,
-    ) -> Option<Arc<Client>> {
+    ) -> Option<ClientRef<'r>> {
         // Compared for unknown clients too: a failure costs the same whatever its cause.
         let secret_matches = match attempt.secret {
             Some(secret) => self.secret_matches(client.as_deref(), secret),

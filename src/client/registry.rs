@@ -1,6 +1,9 @@
 //! Registered clients, and where they are looked up.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,13 +26,69 @@ pub trait ClientRegistry: Send + Sync {
     ///
     /// - [`StoreErrorKind::Unavailable`](crate::store::StoreErrorKind::Unavailable): not known now; the
     ///   endpoint answers 503.
-    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError>;
+    async fn client<'a>(&'a self, id: &'a str) -> Result<Option<ClientRef<'a>>, StoreError>;
 }
 
-#[async_trait]
+type Answer<'a, 'f> =
+    Pin<Box<dyn Future<Output = Result<Option<ClientRef<'a>>, StoreError>> + Send + 'f>>;
+
+#[deny(clippy::missing_trait_methods)]
 impl<R: ClientRegistry + ?Sized> ClientRegistry for Arc<R> {
-    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError> {
-        (**self).client(id).await
+    fn client<'a, 'f>(&'a self, id: &'a str) -> Answer<'a, 'f>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        (**self).client(id)
+    }
+}
+
+/// A registration that was looked up: borrowed from a registry in memory, or shared with a cache.
+///
+/// A counter that every request of a busy client goes through would cost more than the look-up.
+///
+/// ```
+/// use annul::client::{AuthMethod, Client, ClientMetadata, ClientRef};
+///
+/// let client = Client::new(ClientMetadata::new("web", AuthMethod::ClientSecretBasic));
+/// let found = ClientRef::from(&client);
+/// assert_eq!(found.id().as_str(), "web");
+/// ```
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a registry either has it or fetched it")]
+pub enum ClientRef<'a> {
+    /// It stands in the registry.
+    Borrowed(&'a Client),
+    /// It was fetched, or comes out of a cache.
+    Shared(Arc<Client>),
+}
+
+impl Deref for ClientRef<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        match self {
+            Self::Borrowed(client) => client,
+            Self::Shared(client) => client,
+        }
+    }
+}
+
+impl<'a> From<&'a Client> for ClientRef<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self::Borrowed(client)
+    }
+}
+
+impl From<Arc<Client>> for ClientRef<'_> {
+    fn from(client: Arc<Client>) -> Self {
+        Self::Shared(client)
+    }
+}
+
+impl From<Client> for ClientRef<'_> {
+    fn from(client: Client) -> Self {
+        Self::Shared(Arc::new(client))
     }
 }
 
@@ -145,7 +204,7 @@ impl Client {
 /// assert_eq!(table.len(), 1);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct ClientTable(HashMap<Box<str>, Arc<Client>>);
+pub struct ClientTable(HashMap<Box<str>, Client>);
 
 impl ClientTable {
     /// How many clients are registered.
@@ -161,18 +220,13 @@ impl ClientTable {
 
 impl FromIterator<Client> for ClientTable {
     fn from_iter<I: IntoIterator<Item = Client>>(clients: I) -> Self {
-        Self(
-            clients
-                .into_iter()
-                .map(|client| (client.id.as_str().into(), Arc::new(client)))
-                .collect(),
-        )
+        Self(clients.into_iter().map(|client| (client.id.as_str().into(), client)).collect())
     }
 }
 
 #[async_trait]
 impl ClientRegistry for ClientTable {
-    async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, StoreError> {
-        Ok(self.0.get(id).cloned())
+    async fn client<'a>(&'a self, id: &'a str) -> Result<Option<ClientRef<'a>>, StoreError> {
+        Ok(self.0.get(id).map(ClientRef::Borrowed))
     }
 }

@@ -174,10 +174,15 @@ impl Ledger {
 struct Entries<K> {
     shards: Shards<Table<Entry<K>>>,
     /// How many there are: where there are none, none is looked up.
-    count: AtomicUsize,
+    count: Count,
     /// Targets can be chosen by outsiders (a client names itself), so their hash is keyed.
     keys: RandomState,
 }
+
+/// On a cache line of its own: every new entry writes it, and every look reads what stands beside it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
 
 #[derive(Debug)]
 struct Entry<K> {
@@ -199,13 +204,13 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     fn new(shards: usize, keys: &RandomState) -> Self {
         Self {
             shards: Shards::new(shards, || Table::new(keys.clone())),
-            count: AtomicUsize::new(0),
+            count: Count::default(),
             keys: keys.clone(),
         }
     }
 
     fn len(&self) -> usize {
-        self.count.load(SeqCst)
+        self.count.0.load(SeqCst)
     }
 
     /// An entry for a target that is named once and never again: when it was first named is all there is to say.
@@ -236,7 +241,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
             return Revoked::Already;
         }
         // Counted before the horizon is read; see `Ledger::expect_until`.
-        self.count.fetch_add(1, SeqCst);
+        self.count.0.fetch_add(1, SeqCst);
         let until = until();
         entries.insert(Entry { hash, target: target.clone(), at, until }, at, until);
         Revoked::Newly
@@ -261,7 +266,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
         let decide = |entry: &Entry<K>| Due::after(entry.until, now);
         let looked = write(self.shards.at(shard)).sweep(now, budget, decide, drop);
-        self.count.fetch_sub(looked.removed, SeqCst);
+        self.count.0.fetch_sub(looked.removed, SeqCst);
         looked
     }
 
