@@ -193,3 +193,8 @@ pub use token::TokenTypeHint;
 pub use token::Verdict;
 pub use wire::request::Request;
 pub use wire::response::Response;
+
+/// The README's code is compiled and run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
