@@ -116,6 +116,11 @@ fn describe(record: &TokenRecord) -> Vec<u8> {
             TokenKind::RefreshToken => "refresh_token",
         },
     };
+    // Room for two UUIDs and a scope, so that the body seldom grows.
+    let mut body = Vec::with_capacity(256);
     // Strings and numbers cannot fail to serialize; if they ever did, the token would count as dead.
-    serde_json::to_vec(&active).unwrap_or_else(|_| INACTIVE.to_vec())
+    match serde_json::to_writer(&mut body, &active) {
+        Ok(()) => body,
+        Err(_) => INACTIVE.to_vec(),
+    }
 }
