@@ -128,7 +128,9 @@ impl<'a> Form<'a> {
         if request.is_oversized() || request.body().len() > policy.limits.body_bytes {
             return Err(EndpointError::TooLarge);
         }
-        Ok(Self::parse(request.body(), policy)?)
+        let mut form = Self::default();
+        form.parse(request.body(), policy)?;
+        Ok(form)
     }
 
     /// The value of a parameter; none where it is absent or empty.
@@ -141,11 +143,11 @@ impl<'a> Form<'a> {
         text.get(start as usize..end as usize).filter(|value| !value.is_empty())
     }
 
-    fn parse(body: &'a [u8], policy: &Policy) -> Result<Self, Flaw> {
+    fn parse(&mut self, body: &'a [u8], policy: &Policy) -> Result<(), Flaw> {
         let limits = &policy.limits;
         // Once for the whole body: the delimiters are ASCII, so every part of it is UTF-8 too.
         let text = std::str::from_utf8(body).map_err(|_| Flaw::Undecodable)?;
-        let mut form = Self { text, ..Self::default() };
+        self.text = text;
         let mut others: Vec<Cow<'a, str>> = Vec::new();
         let mut count = 0;
         let mut pairs = Pairs { text, at: 0 };
@@ -156,13 +158,13 @@ impl<'a> Form<'a> {
             }
             let name = pair.name(text)?;
             let known = Parameter::from_name(&name);
-            let value = form.keep(pair)?;
+            let value = self.keep(pair)?;
             let too_long =
                 value.len() > limits.value_bytes && !known.is_some_and(Parameter::may_be_long);
             if name.len() > limits.value_bytes || too_long {
                 return Err(Flaw::ValueTooLong);
             }
-            let repeated = match known.and_then(|known| form.values.get_mut(known as usize)) {
+            let repeated = match known.and_then(|known| self.values.get_mut(known as usize)) {
                 Some(slot) => !matches!(std::mem::replace(slot, value), Value::Absent),
                 None if policy.duplicates == Duplicates::RefuseAny => {
                     let repeated = others.contains(&name);
@@ -175,7 +177,7 @@ impl<'a> Form<'a> {
                 return Err(Flaw::Repeated);
             }
         }
-        Ok(form)
+        Ok(())
     }
 
     /// Decodes the value of a pair, if it holds anything to decode.
