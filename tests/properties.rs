@@ -148,6 +148,10 @@ fn oracle(body: &[u8], policy: &Policy) -> (HashMap<String, String>, HashSet<Str
     if pairs.len() > limits.pairs {
         note(Flaw::TooManyParameters.into());
     }
+    // Raw bytes that only make sense next to an escape (`%C3` and then 0x80) are no text either.
+    if std::str::from_utf8(body).is_err() {
+        note(Flaw::Undecodable.into());
+    }
     for pair in pairs {
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
         if !halves.all(is_strict) {
