@@ -54,10 +54,12 @@
 //! # The way of one request
 //!
 //! ```text
-//!  host      wire                   client                    store             revoke            store        wire
-//!  bytes ─▶ Request ─▶ Form ─┬▶ Credentials ─▶ AuthenticatedClient ┐
-//!                            └▶ token, hint ───────────────────────┴▶ find ─▶ OwnedToken ─▶ Revocation ─▶ revoke ─▶ Response
-//!  await?      no        no            yes                            yes        no            no           yes       no
+//! bytes ─▶ Request ─▶ Form ─┬▶ Credentials ═▶ AuthenticatedClient ─┐
+//!                           └▶ token, hint ────────────────────────┴═▶ OwnedToken ─┐
+//!                                                                                 │
+//!               status, headers, body ◀─ Response ◀═ revoke ◀─ Revocation ◀────────┘
+//!
+//! ═▶ awaits: the authenticator, find and revoke. Everything else is a plain function.
 //! ```
 //!
 //! Two values on the way are proofs: an [`AuthenticatedClient`](client::AuthenticatedClient) comes out of
@@ -103,7 +105,7 @@
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
-//! | `axum` | `integration::axum::router` | no | axum |
+//! | `axum` | `integration::axum::router` | no | axum, http-body-util |
 //!
 //! Features add API and never change behaviour. The whole crate needs Rust 1.88.
 //!
