@@ -187,12 +187,14 @@ pub trait TokenLedger: TokenStore {
     /// - [`StoreErrorKind::Unavailable`]: do not hand the successors out.
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError>;
 
-    /// Opens a session, or adds participants to one that is open.
+    /// Opens a session, or adds participants and time to one that is open.
     ///
-    /// Called when a user has logged in, and whenever another client of the session gets its first token.
+    /// Called when a user has logged in, whenever another client of the session gets its first token, and whenever the
+    /// session is to last longer.
     ///
-    /// A revocation is remembered for as long as the last token or session that the store knows of. So a store that is
-    /// never told of sessions can forget a password change while a login from before it still asks for tokens.
+    /// A revocation is remembered for as long as the last token or session under it that the store knows of. So a store
+    /// that is never told of sessions, or of what prolongs them, can forget a password change while a login from before
+    /// it still asks for tokens.
     ///
     /// # Errors
     ///

@@ -315,6 +315,35 @@ async fn a_password_change_outlasts_the_session_that_it_ended() {
 }
 
 #[tokio::test]
+async fn a_revocation_outlasts_a_session_that_was_prolonged_after_it() {
+    let targets = [
+        Target::Subject("alice".into()),
+        Target::Client("spa".into()),
+        Target::SubjectAtClient("alice".into(), "spa".into()),
+        Target::Everything,
+    ];
+    for target in targets {
+        let server = Server::new();
+        let login = server.authority.now();
+        let hour = Duration::from_secs(3_600);
+        let session = |lasts| Session::new("s1", "alice", login, login + lasts).client("spa");
+        server.store.open_session(session(hour)).await.unwrap();
+        server.clock.advance(Duration::from_secs(60));
+        let now = server.authority.now();
+        let revocation = Revocation::by_operator(target.clone(), Reason::Administrative, now);
+        server.authority.revoke(revocation).await.unwrap();
+        // The thief's browser is busy, so the session goes on; but it asks for tokens only hours later.
+        server.store.open_session(session(5 * hour)).await.unwrap();
+        server.clock.advance(4 * hour);
+        let now = server.authority.now();
+        server.store.sweep(now, SweepBudget::rows(usize::MAX)).await.unwrap();
+        let stolen = Grant::new("stolen", "spa", login).subject("alice").session("s1");
+        server.issue(stolen, "at-stolen", "rt-stolen").await;
+        assert!(!lives(&server, "stolen").await, "{target:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_joined_by_its_own_user_only() {
     let server = Server::new();
     let now = server.authority.now();

@@ -16,6 +16,7 @@ use crate::id::Subject;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
 use crate::revocation::Target;
+use crate::store::Session;
 use crate::store::memory::shards::FEW;
 use crate::store::memory::shards::MANY;
 use crate::store::memory::shards::Shards;
@@ -140,6 +141,24 @@ impl Ledger {
             return Some(TargetKind::Client);
         }
         self.everything.covers(&(), authenticated_at, hold).then_some(TargetKind::Everything)
+    }
+
+    /// Keeps the entries that cover the login of a session for as long as the session lasts.
+    ///
+    /// Call it *after* [`expect_until`](Self::expect_until). An entry from before the session was prolonged would
+    /// otherwise go first, and what is asked for in the session then would live.
+    pub(super) fn hold(&self, session: &Session) {
+        let login = session.started_at();
+        let hold = Some(session.expires_at() + IN_FLIGHT);
+        self.subjects.covers(session.subject(), login, hold);
+        self.everything.covers(&(), login, hold);
+        for client in session.clients() {
+            self.clients.covers(client, login, hold);
+            if self.subjects_at_clients.len() > 0 {
+                let pair = (session.subject().clone(), client.clone());
+                self.subjects_at_clients.covers(&pair, login, hold);
+            }
+        }
     }
 
     pub(super) fn is_logged_out(&self, session: &SessionId) -> bool {

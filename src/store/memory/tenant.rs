@@ -316,14 +316,18 @@ impl Tenant {
         let hash = self.keys.hash_one(session.id());
         let mut sessions = write(self.sessions.of(hash));
         match sessions.get_mut(hash, |known| known.id() == session.id()) {
-            Some(known) => known.join(&session),
+            Some(known) => {
+                known.join(&session)?;
+                self.ledger.hold(known);
+            }
             None => {
                 let due = session.expires_at() + retention.refresh_tokens;
                 let opened = session.started_at();
+                self.ledger.hold(&session);
                 sessions.insert(session, opened, due);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     pub(super) fn session(&self, id: &SessionId) -> Option<Session> {
