@@ -559,7 +559,12 @@ impl World {
                 tokens.into_iter().for_each(|token| self.record(token, None));
             }
             (Answer::Consumed | Answer::Expired, _) if spent.consumed => match rotated {
+                Rotated::Refused(Refused::Expired) => {
+                    let in_grace = in_grace || family_may_be_swept;
+                    assert!(spent.seen == Answer::Expired && in_grace, "reuse was not seen");
+                }
                 Rotated::AppliedInGrace(_) => {
+                    assert!(spent.seen == Answer::Consumed, "an expired token was exchanged");
                     assert!(in_grace || family_may_be_swept, "exchanged out of grace");
                     tokens.into_iter().for_each(|token| self.record(token, None));
                 }

@@ -54,6 +54,7 @@ pub(crate) const INDEX: Index = Index {
                 "rot_05_the_previous_generation_is_exchanged_again_within_the_window",
                 "rot_05_the_window_does_not_cover_the_generation_before_the_previous_one",
                 "rot_05_the_window_ends_on_time_and_is_not_prolonged_by_use",
+                "rot_05_the_window_does_not_outlast_the_token",
                 "rot_05_the_window_never_revives_a_token_revoked_on_purpose",
             ]),
         ),
@@ -290,6 +291,26 @@ async fn rot_05_the_window_ends_on_time_and_is_not_prolonged_by_use() {
     assert!(matches!(rotated, Rotated::Reused(_)), "{rotated:?}");
     assert_family_is_dead(&server, 2).await;
     assert!(!server.is_active("again").await);
+}
+
+#[tokio::test]
+async fn rot_05_the_window_does_not_outlast_the_token() {
+    let server = Server::new();
+    family(&server, 1).await;
+    let grace = MINUTE;
+    server.clock.advance(DAY - Duration::from_secs(1));
+    let first = rotate_as(&server, "web", "r1", "r2", grace).await;
+    assert!(matches!(first, Rotated::Applied(_)), "{first:?}");
+    server.clock.advance(Duration::from_secs(1));
+    let again = rotate_as(&server, "web", "r1", "r2b", grace).await;
+    assert!(matches!(again, Rotated::Refused(Refused::Expired)), "{again:?}");
+    assert!(!server.is_active("r2b").await);
+    // A client that is a little late is no thief.
+    assert!(server.is_active("r2").await);
+    server.clock.advance(grace);
+    let replayed = rotate_as(&server, "web", "r1", "r2c", grace).await;
+    assert!(matches!(replayed, Rotated::Reused(_)), "{replayed:?}");
+    assert!(!server.is_active("r2").await);
 }
 
 #[tokio::test]

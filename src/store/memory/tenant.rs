@@ -270,17 +270,18 @@ impl Tenant {
         let mut families = write(self.families.of(hash));
         let family = families.get_mut(hash, |family| family.grant == *grant);
         if row.stage.is_consumed() {
-            // Only the generation before the present one, and only for so long. Deliberate revocation was looked
-            // for before: the window never revives what was revoked.
-            return match family {
-                Some(family)
-                    if family.generation == generation
-                        && now < family.rotated_at + rotation.grace() =>
-                {
+            // Only the generation before the present one, only for so long, and only while the token would still
+            // live. Deliberate revocation was looked for before: the window never revives what was revoked.
+            let in_grace = family.filter(|family| {
+                family.generation == generation && now < family.rotated_at + rotation.grace()
+            });
+            return match in_grace {
+                Some(_) if row.expires_at <= now => Spent::Expired,
+                Some(family) => {
                     family.latest_expiry = family.latest_expiry.max(latest_expiry);
                     Spent::InGrace(generation)
                 }
-                Some(_) | None => Spent::Reused,
+                None => Spent::Reused,
             };
         }
         if row.expires_at <= now {
