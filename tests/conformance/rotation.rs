@@ -55,6 +55,7 @@ pub(crate) const INDEX: Index = Index {
                 "rot_05_the_window_does_not_cover_the_generation_before_the_previous_one",
                 "rot_05_the_window_ends_on_time_and_is_not_prolonged_by_use",
                 "rot_05_the_window_does_not_outlast_the_token",
+                "rot_05_the_window_does_not_cover_a_token_that_was_consumed_before_it_was_imported",
                 "rot_05_the_window_never_revives_a_token_revoked_on_purpose",
             ]),
         ),
@@ -310,6 +311,24 @@ async fn rot_05_the_window_does_not_outlast_the_token() {
     server.clock.advance(grace);
     let replayed = rotate_as(&server, "web", "r1", "r2c", grace).await;
     assert!(matches!(replayed, Rotated::Reused(_)), "{replayed:?}");
+    assert!(!server.is_active("r2").await);
+}
+
+#[tokio::test]
+async fn rot_05_the_window_does_not_cover_a_token_that_was_consumed_before_it_was_imported() {
+    let server = Server::new();
+    let now = server.authority.now();
+    let grant = || Grant::new("g", "web", now).subject("alice").session("s1");
+    let imported = NewToken::refresh(PresentedToken::new("r0"), now + DAY).already_consumed();
+    server.store.issue(grant(), &[imported], now).await.unwrap();
+    server.issue(grant(), "at-r1", "r1").await;
+    let grace = MINUTE;
+    let first = rotate_as(&server, "web", "r1", "r2", grace).await;
+    assert!(matches!(first, Rotated::Applied(_)), "{first:?}");
+    // Who still has the one before the present one's predecessor is not the client.
+    let older = rotate_as(&server, "web", "r0", "r2b", grace).await;
+    assert!(matches!(older, Rotated::Reused(_)), "{older:?}");
+    assert!(!server.is_active("r2b").await);
     assert!(!server.is_active("r2").await);
 }
 

@@ -164,6 +164,7 @@ impl Tenant {
             let digest = self.key.digest(token.token());
             let expires_at = token.expires_at();
             self.ledger.expect_until(expires_at);
+            let generation = if token.is_consumed() { Stage::IMPORTED } else { generation };
             let row = TokenRow {
                 key: RowKey::of(&digest),
                 grant: Arc::clone(grant),
@@ -411,6 +412,10 @@ impl RowKey {
 impl Stage {
     const CONSUMED: u32 = 1 << 31;
     const REFRESH: u32 = 1 << 30;
+
+    /// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no
+    /// grace window covers it.
+    const IMPORTED: u32 = Self::REFRESH - 1;
 
     const fn new(kind: TokenKind, generation: u32, consumed: bool) -> Self {
         let kind = match kind {
