@@ -33,6 +33,7 @@ use annul::store::Issued;
 use annul::store::Refused;
 use annul::store::Rotated;
 use annul::store::Rotation;
+use annul::store::StoreErrorKind;
 use annul::store::TokenLedger;
 use annul::store::TokenStore;
 use annul::wire::basic;
@@ -156,7 +157,13 @@ pub(crate) const INDEX: Index = Index {
             ]),
         ),
         ("R7009-62", Tested(&["s5_nobody_unauthenticated_learns_whether_a_token_lives"])),
-        ("R7009-63", Tested(&["r7009_63_nothing_printable_holds_a_token_or_a_secret"])),
+        (
+            "R7009-63",
+            Tested(&[
+                "r7009_63_nothing_printable_holds_a_token_or_a_secret",
+                "r7009_63_a_refused_issue_leaves_its_counterpart_to_nobody",
+            ]),
+        ),
         ("R7009-64", Tested(&["s5_only_the_owner_and_the_operator_revoke"])),
     ],
 };
@@ -1247,6 +1254,21 @@ async fn r7009_63_nothing_printable_holds_a_token_or_a_secret() {
             assert!(!line.contains(marker), "{line}");
         }
     }
+}
+
+#[tokio::test]
+async fn r7009_63_a_refused_issue_leaves_its_counterpart_to_nobody() {
+    let server = Server::new();
+    server.grant("g1", "web").await;
+    let now = server.authority.now();
+    let token = PresentedToken::new("at-g1");
+    let new_token = NewToken::access(token, now + Duration::from_secs(600));
+    let theirs = [new_token.keep_counterpart("rt-of-another-client")];
+    let issued = server.store.issue(Grant::new("g2", "other", now), &theirs, now).await;
+    assert_eq!(issued.unwrap_err().kind(), StoreErrorKind::Conflict);
+    let record = server.store.find(token, None).await.unwrap().unwrap();
+    assert_eq!(record.grant().id().as_str(), "g1");
+    assert!(record.counterpart().is_none());
 }
 
 #[tokio::test]

@@ -172,10 +172,12 @@ impl Tenant {
                 issued_at: u32::try_from(now.as_unix_seconds()).unwrap_or(u32::MAX),
                 stage: Stage::new(token.kind(), generation, token.is_consumed()),
             };
-            if let Some(counterpart) = token.counterpart() {
-                self.keep(row.key, Arc::clone(counterpart), expires_at, now);
-            }
+            let key = row.key;
             self.insert(row, now, retention)?;
+            // Not before: the token may turn out to be another grant's, which must not learn this one.
+            if let Some(counterpart) = token.counterpart() {
+                self.keep(key, Arc::clone(counterpart), expires_at, now);
+            }
             let covering = self.ledger.covering(&digest.into(), grant, Some(expires_at));
             dead = dead.or(covering);
         }
