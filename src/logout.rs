@@ -59,28 +59,35 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
     };
     let Some(record) = found else {
         authority.unknown_token(ENDPOINT, request, &client);
-        return match policy.logout.unknown_token {
-            LogoutUnknown::InvalidGrant => {
-                Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken))
-            }
-            LogoutUnknown::Succeed => Ok(success(policy)),
-        };
+        return unknown(policy);
     };
-    // An access token in its place is a mistake of the client's; a 200 would leave the user logged in.
-    if record.kind() != TokenKind::RefreshToken {
-        return Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken));
-    }
+    // An access token in its place is a mistake of the client's; a 200 would leave the user logged in. Whose it is
+    // comes first: what is ignored must not be told from what is unknown by its kind either.
+    let refreshes = record.kind() == TokenKind::RefreshToken;
     let owned = match authority.claim(ENDPOINT, record, &client) {
-        Claim::Owned(owned) => owned,
-        Claim::ForeignIgnored => return Ok(success(policy)),
-        Claim::ForeignRefused => {
+        Claim::ForeignIgnored => return unknown(policy),
+        Claim::ForeignRefused if refreshes => {
             return Err(EndpointError::InvalidGrant(TokenFlaw::ForeignRefreshToken));
+        }
+        Claim::Owned(owned) if refreshes => owned,
+        Claim::ForeignRefused | Claim::Owned(_) => {
+            return Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken));
         }
     };
     let revocation = owned.logout(authority.now());
     let outcome = authority.store().revoke(&revocation).await?;
     authority.revoked(&revocation, outcome);
     Ok(success(policy))
+}
+
+/// What a token is answered that no store knows, or that must not be told from one.
+const fn unknown(policy: &Policy) -> Result<Response, EndpointError> {
+    match policy.logout.unknown_token {
+        LogoutUnknown::InvalidGrant => {
+            Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken))
+        }
+        LogoutUnknown::Succeed => Ok(success(policy)),
+    }
 }
 
 const fn success(policy: &Policy) -> Response {

@@ -12,6 +12,7 @@ use annul::Revocation;
 use annul::Target;
 use annul::TargetKind;
 use annul::Verdict;
+use annul::policy::LogoutUnknown;
 use annul::store::Issued;
 use annul::store::Session;
 use annul::store::StoreErrorKind;
@@ -20,6 +21,7 @@ use annul::store::SweepBudget;
 use annul::store::TokenLedger;
 use annul::store::TokenStore;
 
+use crate::doubles::policy;
 use crate::index::Index;
 use crate::index::Status;
 use crate::support::START;
@@ -226,6 +228,24 @@ async fn logout_with_another_clients_token_ends_nothing() {
     assert_eq!(logout(&server, "post", "rt-g").await, 400);
     assert!(lives(&server, "g").await);
     assert_eq!(server.store.usage().revocations, 0);
+}
+
+#[tokio::test]
+async fn logout_ignores_another_clients_token_as_it_answers_an_unknown_one() {
+    for unknown_token in [LogoutUnknown::Succeed, LogoutUnknown::InvalidGrant] {
+        let server = Server::with_policy(policy(|policy| {
+            policy.logout.unknown_token = unknown_token;
+        }));
+        server.grant("g", "web").await;
+        let unknown = server.logout("refresh_token=nobodys&client_id=spa").await;
+        // Neither that it lives nor of what kind it is.
+        for token in ["rt-g", "at-g"] {
+            let body = format!("refresh_token={token}&client_id=spa");
+            let foreign = server.logout(&body).await;
+            assert_eq!(seen(&foreign), seen(&unknown), "{token}, {unknown_token:?}");
+        }
+        assert!(lives(&server, "g").await);
+    }
 }
 
 #[tokio::test]
