@@ -53,9 +53,11 @@ impl<B: From<Cow<'static, [u8]>>> From<Response> for http::Response<B> {
     fn from(response: Response) -> Self {
         let mut headers = http::HeaderMap::with_capacity(8);
         for (name, value) in response.headers() {
-            // Names are ours and lower case; values are ours, or were checked to be visible ASCII.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.append(header_name(name), value);
+            // A realm or a policy's own header may hold more than ASCII; a challenge must not be lost over it.
+            if let (Some(name), Ok(value)) =
+                (header_name(name), HeaderValue::from_bytes(value.as_bytes()))
+            {
+                headers.append(name, value);
             }
         }
         let status = http::StatusCode::from_u16(response.status()).unwrap_or_default();
@@ -66,14 +68,45 @@ impl<B: From<Cow<'static, [u8]>>> From<Response> for http::Response<B> {
     }
 }
 
-/// The headers of every answer are constants there; parsing their names each time would cost more than they do.
-fn header_name(name: &'static str) -> HeaderName {
-    match name {
+/// The headers of every answer are constants there; parsing their names each time would cost more than they do. A policy
+/// may have others, in any case; what is no name at all is left out.
+fn header_name(name: &'static str) -> Option<HeaderName> {
+    Some(match name {
         "cache-control" => header::CACHE_CONTROL,
         "content-type" => header::CONTENT_TYPE,
         "pragma" => header::PRAGMA,
         "referrer-policy" => header::REFERRER_POLICY,
         "x-content-type-options" => header::X_CONTENT_TYPE_OPTIONS,
-        other => HeaderName::from_static(other),
+        other => return HeaderName::from_bytes(other.as_bytes()).ok(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use crate::wire::error::EndpointError;
+
+    fn converted(policy: &Policy) -> http::Response<Cow<'static, [u8]>> {
+        EndpointError::InvalidClient { header: true }.respond(policy, "POST").into()
+    }
+
+    #[test]
+    fn a_policys_own_headers_are_sent_however_their_names_are_spelled() {
+        let with = |headers| converted(&Policy { headers, ..Policy::default() });
+        let answer = with(&[("X-Frame-Options", "DENY"), ("cache-control", "no-store")]);
+        assert_eq!(answer.headers()["x-frame-options"], "DENY");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let answer = with(&[("not a name", "x"), ("vary", "no\r\nvalue"), ("pragma", "no-cache")]);
+        assert_eq!(answer.headers()["pragma"], "no-cache");
+        assert!(!answer.headers().contains_key("vary"));
+    }
+
+    #[test]
+    fn err_06_no_realm_loses_the_challenge() {
+        let answer = converted(&Policy { realm: "Zürich", ..Policy::default() });
+        assert_eq!(answer.status(), 401);
+        let challenge = answer.headers()[header::WWW_AUTHENTICATE].as_bytes();
+        assert_eq!(challenge, "Basic realm=\"Zürich\", charset=\"UTF-8\"".as_bytes());
     }
 }

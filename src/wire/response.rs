@@ -60,16 +60,17 @@ impl Response {
         self.status
     }
 
-    /// Every header, names in lower case. Where one stands twice, send it twice.
+    /// Every header; names are in lower case, but for those that a policy spells otherwise. Where one stands twice, send
+    /// it twice.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fixed = self.fixed.iter().flat_map(|headers| headers.iter().copied());
         let own = self.own.iter().map(|(name, value)| (*name, value.as_ref()));
         fixed.chain(own)
     }
 
-    /// The first header of this name, in lower case.
+    /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
+        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The body.
