@@ -607,11 +607,15 @@ impl World {
             (_, TokenKind::AccessToken) => cascade.access_token,
             (_, _) => cascade.refresh_token,
         };
-        let target = match reach {
-            Cascade::Token => Goal::Token(n),
-            _ => Goal::Other(Target::Grant(token.grant.id().clone())),
-        };
-        self.revoke(token.tenant, target, self.now(), None);
+        let (tenant, consumed) = (token.tenant, token.consumed);
+        let of_grant = Goal::Other(Target::Grant(token.grant.id().clone()));
+        if reach == Cascade::Token {
+            self.revoke(tenant, Goal::Token(n), self.now(), None);
+        }
+        // Whatever else had covered it: once it is exchanged, to revoke it is to end the grant.
+        if reach != Cascade::Token || consumed {
+            self.revoke(tenant, of_grant, self.now(), None);
+        }
     }
 
     async fn logout(&mut self, n: usize, client: Option<usize>) {

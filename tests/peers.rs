@@ -423,6 +423,22 @@ async fn defect_11_an_exchange_between_look_up_and_revocation_is_not_lost() {
 }
 
 #[tokio::test]
+async fn defect_11_an_exchange_meanwhile_is_not_lost_where_nothing_cascades_either() {
+    let mut server = Server::behind(Door { rotates: Some(("rt-g", "rt-2")), ..Door::default() });
+    let mut policy = Policy::default();
+    policy.cascade = CascadePolicy::both(Cascade::Token);
+    server.authority = server.authority.policy(policy);
+    server.grant("g").await;
+    // A minute sooner and the exchange would have been refused; a minute later and the grant would be ended.
+    assert_eq!(server.revoke("rt-g").await.status(), 200);
+    for token in ["rt-g", "rt-2", "at-rt-2"] {
+        assert!(!server.is_live(token).await, "{token}");
+    }
+    rotate(&server.door.store, "rt-2", "rt-3").await;
+    assert!(!server.is_live("rt-3").await);
+}
+
+#[tokio::test]
 async fn defect_12_no_token_and_no_user_in_any_answer_or_log() {
     let server = Server::new();
     for id in ["g", "h"] {

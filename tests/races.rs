@@ -224,6 +224,38 @@ fn revoking_beside_an_exchange_leaves_nothing_live() {
 }
 
 #[test]
+fn revoking_a_token_alone_beside_its_exchange_leaves_no_successor_live() {
+    let store = Arc::new(MemoryStore::new());
+    let web = Client::new(ClientMetadata::new("web", AuthMethod::None));
+    let clients = RegisteredClients::new(ClientTable::from_iter([web]));
+    let authority = Authority::new(Arc::clone(&store), clients)
+        .policy(annul::profile::asgardeo())
+        .clock(FakeClock::at(START));
+    let (store, authority) = (&store, &authority);
+    for round in 0..ROUNDS {
+        issue(store, own_grant(round), &format!("{round}-at"), &format!("{round}-rt"));
+        let (spent, next) = (format!("{round}-rt"), format!("{round}-next"));
+        let body = format!("token={spent}&client_id=web");
+        at_once(
+            round,
+            vec![
+                boxed(|| {
+                    let form = Request::post(body.as_bytes())
+                        .header("content-type", b"application/x-www-form-urlencoded");
+                    assert_eq!(now(annul::handle_revoke(authority, &form)).status(), 200);
+                }),
+                boxed(|| {
+                    rotate(store, &spent, &next, MINUTE);
+                }),
+            ],
+        );
+        for token in [&spent, &next, &format!("at-{next}")] {
+            assert!(!is_live(store, token, START), "{token}");
+        }
+    }
+}
+
+#[test]
 fn revoking_before_or_after_an_exchange_leaves_nothing_live() {
     for (n, revoke_first) in [(0, true), (1, false), (2, true), (3, false), (4, true), (5, false)] {
         let store = MemoryStore::new();

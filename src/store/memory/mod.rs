@@ -223,7 +223,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        Ok(self.tenant.ledger.apply(revocation))
+        Ok(self.tenant.revoke(revocation))
     }
 }
 
