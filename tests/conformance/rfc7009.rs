@@ -39,6 +39,7 @@ use annul::store::TokenStore;
 use annul::wire::basic;
 use annul::wire::basic::Basic;
 use annul::wire::basic::Scratch;
+use annul::wire::cors::OriginRegistry;
 use annul::wire::cors::Origins;
 use annul::wire::form::Form;
 use annul::wire::send::LogoutForm;
@@ -144,7 +145,11 @@ pub(crate) const INDEX: Index = Index {
         ("R7009-47", Tested(&["s2_2_1_a_retry_after_503_completes_the_cascade"])),
         (
             "R7009-50",
-            Tested(&["s2_3_a_registered_origin_may_call_and_no_other", "s2_3_no_origins_no_cors"]),
+            Tested(&[
+                "s2_3_a_registered_origin_may_call_and_no_other",
+                "s2_3_no_origin_starts_a_header_of_its_own",
+                "s2_3_no_origins_no_cors",
+            ]),
         ),
         ("R7009-51", Tested(&["s2_3_errors_can_be_read_by_a_registered_origin"])),
         ("R7009-52", Tested(&["s2_3_there_is_no_jsonp"])),
@@ -1019,6 +1024,34 @@ async fn s2_3_a_registered_origin_may_call_and_no_other() {
         let answer = revoke_from(&server, origin, "token=t&client_id=spa").await;
         assert_eq!(allowed_origin(&answer), None, "{origin}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn s2_3_no_origin_starts_a_header_of_its_own() {
+    /// Goes by a pattern, as a host with a domain for each tenant does.
+    struct Subdomains;
+
+    impl OriginRegistry for Subdomains {
+        fn allows(&self, origin: &str) -> bool {
+            origin.starts_with("https://") && origin.ends_with(".example")
+        }
+    }
+
+    let mut server = Server::new();
+    server.authority = server.authority.origins(Subdomains);
+    let tenant = "https://t1.example";
+    assert_eq!(allowed_origin(&preflight(&server, tenant).await), Some(tenant));
+    for origin in
+        ["https://t1\r\nset-cookie: a=b.example", "https://t1\0.example", "https://ä.example"]
+    {
+        let answers = [
+            preflight(&server, origin).await,
+            revoke_from(&server, origin, "token=t&client_id=spa").await,
+        ];
+        for answer in answers {
+            assert_eq!(allowed_origin(&answer), None, "{origin:?}");
+        }
     }
 }
 
