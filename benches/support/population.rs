@@ -71,6 +71,10 @@ impl Layout {
     }
 }
 
+/// From one to the next where neighbours in time are not to be neighbours in the store: a prime, and no factor of
+/// any size here.
+const STRIDE: u64 = 7_368_787;
+
 /// The finalizer of SplitMix64: a bijection, so no two names below are the same.
 const fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -291,6 +295,15 @@ impl Population {
         opaque(TOKEN, self.epoch, serial)
     }
 
+    /// An access token of every grant, in no order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = String> {
+        let grants = self.users * self.layout.grants;
+        (0..grants).map(move |turn| {
+            let grant = (turn * STRIDE) % grants;
+            self.token(grant / self.layout.grants, grant % self.layout.grants, 1)
+        })
+    }
+
     /// Does `operation` so many times, each by another user's first grant, and says how long it took. Only the
     /// requests are timed; when half of the users have had their turn, the store is filled anew.
     pub(crate) fn time(&mut self, operation: Operation, times: u64) -> Duration {
@@ -357,8 +370,7 @@ impl Population {
 
     /// Neighbours in time are not neighbours in the store.
     const fn shuffled(&self, turn: u64) -> u64 {
-        // A prime, and no factor of any size here.
-        (turn * 7_368_787) % self.users
+        (turn * STRIDE) % self.users
     }
 
     /// How much processor time the requests took, and how many had the effect they should have.
@@ -466,6 +478,6 @@ impl StraightPopulation {
     }
 
     const fn shuffled(&self, turn: u64) -> u64 {
-        (turn * 7_368_787) % self.size
+        (turn * STRIDE) % self.size
     }
 }
