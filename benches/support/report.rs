@@ -10,8 +10,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// `ok` or `MISS`.
+    /// `ok` or `MISS`. One small round is judged by nobody: its figures are noise.
     pub(crate) fn verdict(self, figure: f64) -> &'static str {
+        if crate::support::is_test() {
+            return "(not judged)";
+        }
         let met = match self {
             Self::AtLeast(least) => figure >= least,
             Self::AtMost(most) => figure <= most,
