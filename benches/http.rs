@@ -113,7 +113,8 @@ fn obey(mut population: Option<Population>) {
                 let revocations = population
                     .as_ref()
                     .map_or(0, |population| population.store.usage().revocations);
-                say(&format!("{revocations} {}", processor_time().as_nanos()));
+                let (spent, waited) = (processor_time().as_nanos(), waited().as_nanos());
+                say(&format!("{revocations} {spent} {waited}"));
             }
             Some((_, file)) => {
                 let population = population.as_mut().expect("only a store is filled");
@@ -129,6 +130,14 @@ fn obey(mut population: Option<Population>) {
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
+}
+
+/// How long the thread that serves was ready to run while its core ran another process.
+fn waited() -> Duration {
+    let text =
+        std::fs::read_to_string("/proc/self/schedstat").expect("Linux says how it schedules");
+    let nanos = text.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("the second of three numbers"))
 }
 
 fn say(line: &str) {
@@ -190,12 +199,15 @@ impl Server {
         self.answer()
     }
 
-    /// How many revocations there are, and how much processor time there was.
-    fn state(&mut self) -> (u64, Duration) {
+    fn state(&mut self) -> State {
         let answer = self.ask("state");
-        let (revocations, nanos) = answer.split_once(' ').expect("two numbers");
-        let nanos = nanos.parse().expect("nanoseconds");
-        (revocations.parse().expect("a number of revocations"), Duration::from_nanos(nanos))
+        let mut numbers = answer.split(' ').map(|number| number.parse().expect("a number"));
+        let mut next = || numbers.next().expect("three numbers");
+        State {
+            revocations: next(),
+            spent: Duration::from_nanos(next()),
+            waited: Duration::from_nanos(next()),
+        }
     }
 
     /// One request on a connection of its own.
@@ -223,6 +235,14 @@ impl Drop for Server {
     }
 }
 
+/// Where a server stands.
+struct State {
+    revocations: u64,
+    /// How much the process has had of the processor.
+    spent: Duration,
+    waited: Duration,
+}
+
 /// What one run of `wrk` has seen, and what it cost the server.
 #[derive(Clone, Copy)]
 struct Reading {
@@ -233,11 +253,13 @@ struct Reading {
     p99: f64,
     /// Microseconds of the processor for each request.
     cost: f64,
+    /// Percent of the time in which the server's core was with somebody else.
+    kept_waiting: f64,
     revoked: u64,
 }
 
 fn load(server: &mut Server, seconds: u32, tokens: &Path) -> Reading {
-    let (revoked_before, spent_before) = server.state();
+    let before = server.state();
     let output = Command::new("taskset")
         .args(["-c", LOAD_CORE, "wrk", "-t1", &format!("-c{CONNECTIONS}"), "--latency"])
         .args([&format!("-d{seconds}s"), "-s", LOAD])
@@ -246,7 +268,7 @@ fn load(server: &mut Server, seconds: u32, tokens: &Path) -> Reading {
         .arg(population::authorization())
         .output()
         .expect("taskset runs");
-    let (revoked_after, spent_after) = server.state();
+    let after = server.state();
     let text = String::from_utf8_lossy(&output.stdout);
     let figures = text.lines().find_map(|line| line.strip_prefix("figures ")).map(|figures| {
         figures.split(' ').map(|figure| figure.parse().expect("a number")).collect::<Vec<u64>>()
@@ -261,8 +283,9 @@ fn load(server: &mut Server, seconds: u32, tokens: &Path) -> Reading {
         per_second: requests as f64 * 1e6 / *micros as f64,
         p50: *p50 as f64 / 1e3,
         p99: *p99 as f64 / 1e3,
-        cost: (spent_after - spent_before).as_secs_f64() * 1e6 / requests as f64,
-        revoked: revoked_after - revoked_before,
+        cost: (after.spent - before.spent).as_secs_f64() * 1e6 / requests as f64,
+        kept_waiting: (after.waited - before.waited).as_secs_f64() * 1e8 / *micros as f64,
+        revoked: after.revocations - before.revocations,
     }
 }
 
@@ -345,6 +368,17 @@ fn print(name: &str, rounds: &[(Reading, Reading)], least: f64) {
         annul(p99),
         bare(p50),
         bare(p99)
+    );
+    let waiting = |reading: &Reading| reading.kept_waiting;
+    println!(
+        "{name}: kept waiting for its core {:.1} % of the time; bare {:.1} %{}",
+        annul(waiting),
+        bare(waiting),
+        if annul(waiting).max(bare(waiting)) > 2.0 {
+            ": others were busy, repeat this"
+        } else {
+            ""
+        }
     );
 }
 
