@@ -27,16 +27,9 @@ impl<'a> Request<'a> {
     pub fn from_http<B: AsRef<[u8]>>(request: &'a http::Request<B>) -> Self {
         let read = Self::new(request.method().as_str(), request.body().as_ref())
             .query(request.uri().query().unwrap_or_default());
-        let headers = [
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::ORIGIN,
-            header::ACCESS_CONTROL_REQUEST_METHOD,
-        ];
-        headers.iter().fold(read, |read, name| {
-            let values = request.headers().get_all(name).iter();
-            values.fold(read, |read, value| read.header(name.as_str(), value.as_bytes()))
-        })
+        // One pass: looking up each header that is read costs a hash each.
+        let headers = request.headers().iter();
+        headers.fold(read, |read, (name, value)| read.header(name.as_str(), value.as_bytes()))
     }
 }
 
@@ -51,12 +44,9 @@ impl<B: From<Cow<'static, [u8]>>> From<Response> for http::Response<B> {
     /// # }
     /// ```
     fn from(response: Response) -> Self {
-        let mut headers = http::HeaderMap::with_capacity(8);
+        let mut headers = http::HeaderMap::with_capacity(6);
         for (name, value) in response.headers() {
-            // A realm or a policy's own header may hold more than ASCII; a challenge must not be lost over it.
-            if let (Some(name), Ok(value)) =
-                (header_name(name), HeaderValue::from_bytes(value.as_bytes()))
-            {
+            if let (Some(name), Some(value)) = (header_name(name), header_value(value)) {
                 headers.append(name, value);
             }
         }
@@ -79,6 +69,19 @@ fn header_name(name: &'static str) -> Option<HeaderName> {
         "x-content-type-options" => header::X_CONTENT_TYPE_OPTIONS,
         other => return HeaderName::from_bytes(other.as_bytes()).ok(),
     })
+}
+
+/// The values of the default headers are constants there, which nobody need allocate.
+fn header_value(value: &str) -> Option<HeaderValue> {
+    match value {
+        "no-store" => Some(const { HeaderValue::from_static("no-store") }),
+        "no-cache" => Some(const { HeaderValue::from_static("no-cache") }),
+        "nosniff" => Some(const { HeaderValue::from_static("nosniff") }),
+        "no-referrer" => Some(const { HeaderValue::from_static("no-referrer") }),
+        "application/json" => Some(const { HeaderValue::from_static("application/json") }),
+        // A realm or a policy's own header may hold more than ASCII; a challenge must not be lost over it.
+        other => HeaderValue::from_bytes(other.as_bytes()).ok(),
+    }
 }
 
 #[cfg(test)]
