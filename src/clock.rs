@@ -78,7 +78,8 @@ impl std::ops::Sub<Duration> for Timestamp {
 /// A clock that runs slow keeps expired tokens alive; one that runs fast ends them early and stamps
 /// revocations in the future, which also covers what is granted until then.
 pub trait Clock: Send + Sync {
-    /// The present instant. Called once for each request.
+    /// The present instant. Called once for each request that gets as far as a token, and once more whenever a
+    /// [`Throttle`](crate::throttle::Throttle) is asked or told.
     fn now(&self) -> Timestamp;
 }
 

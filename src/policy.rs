@@ -24,8 +24,8 @@ pub struct Policy {
     pub foreign_token: ForeignTokenPolicy,
     /// How logout answers.
     pub logout: LogoutPolicy,
-    /// What an unknown, expired or malformed token is answered. Default: an empty 200, byte for byte what
-    /// a live token gets.
+    /// What a token is answered that no store knows, or knows no longer. Default: an empty 200, byte for byte
+    /// what a live token gets.
     pub unknown_token: UnknownToken,
     /// Whether the token parameter or the client is looked at first. Default: the client, so that nobody
     /// without credentials can probe.
@@ -164,7 +164,7 @@ impl Default for ForeignTokenPolicy {
 pub enum ForeignToken {
     /// Nothing, and the answer is that of an unknown token.
     Ignore,
-    /// It is revoked: who holds a token may destroy it. The Matrix profile of RFC 7009 wants this, so that
+    /// It is revoked, and at logout its session ended: who holds a token may destroy it. The Matrix profile of RFC 7009 wants this, so that
     /// secret scanners can disarm what they find.
     ProofByPossession,
     /// Nothing, and the answer is 400 `invalid_grant`.

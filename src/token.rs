@@ -446,7 +446,8 @@ impl<'a> NewToken<'a> {
         }
     }
 
-    /// Marks a refresh token that another system already rotated out, when its tokens are imported.
+    /// Marks a refresh token that another system already rotated out, when its tokens are imported. To exchange it is
+    /// reuse, whatever the grace window.
     #[must_use]
     pub const fn already_consumed(mut self) -> Self {
         self.consumed = true;

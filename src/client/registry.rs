@@ -20,7 +20,8 @@ use crate::store::StoreError;
 pub trait ClientRegistry: Send + Sync {
     /// The client of this identifier; none if there is no such client.
     ///
-    /// Called once for each request, before its credentials are checked.
+    /// Called once for each request, before its credentials are checked; and a second time where
+    /// [`BasicDecoding::Lenient`](crate::policy::BasicDecoding::Lenient) reads a failed header once more.
     ///
     /// # Errors
     ///

@@ -37,20 +37,19 @@ pub use owned::OwnedToken;
 ///
 /// ```
 /// use std::collections::HashMap;
-/// use std::sync::{Arc, Mutex};
+/// use std::sync::Mutex;
 ///
 /// use annul::store::{StoreError, TokenStore};
 /// use annul::{
-///     Grant, PresentedToken, Revocation, Revoked, Timestamp, TokenId, TokenKind, TokenRecord,
-///     TokenState, TokenTypeHint,
+///     PresentedToken, Revocation, Revoked, Target, TokenRecord, TokenState, TokenTypeHint,
 /// };
 /// use async_trait::async_trait;
 ///
-/// /// A host's own table: what it knows about each token, and the revocations so far.
+/// /// A host's own table: what it knows about each token, and the revocation of each target.
 /// #[derive(Default)]
 /// struct Tokens {
-///     rows: HashMap<String, (TokenKind, Arc<Grant>, Timestamp)>,
-///     ledger: Mutex<Vec<Revocation>>,
+///     rows: HashMap<String, TokenRecord>,
+///     ledger: Mutex<HashMap<Target, Revocation>>,
 /// }
 ///
 /// #[async_trait]
@@ -61,13 +60,11 @@ pub use owned::OwnedToken;
 ///         _hint: Option<TokenTypeHint<'_>>,
 ///     ) -> Result<Option<TokenRecord>, StoreError> {
 ///         // A real table is keyed by a digest of the token, never by the token.
-///         let Some((kind, grant, expiry)) = self.rows.get(token.expose_secret()) else {
+///         let Some(record) = self.rows.get(token.expose_secret()).cloned() else {
 ///             return Ok(None);
 ///         };
-///         let id = TokenId::named(token.expose_secret().len().to_string());
-///         let record = TokenRecord::new(id, *kind, Arc::clone(grant), *expiry);
 ///         let ledger = self.ledger.lock().map_err(|_| StoreError::corrupt("poisoned"))?;
-///         Ok(Some(match ledger.iter().find(|revocation| revocation.covers(&record)) {
+///         Ok(Some(match ledger.values().find(|revocation| revocation.covers(&record)) {
 ///             Some(by) => record.with_state(TokenState::Revoked { by: by.target().kind() }),
 ///             None => record,
 ///         }))
@@ -75,13 +72,40 @@ pub use owned::OwnedToken;
 ///
 ///     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
 ///         let mut ledger = self.ledger.lock().map_err(|_| StoreError::corrupt("poisoned"))?;
-///         if ledger.iter().any(|entry| entry.target() == revocation.target()) {
-///             return Ok(Revoked::Already);
+///         match ledger.get(revocation.target()) {
+///             Some(known) if known.at() >= revocation.at() => Ok(Revoked::Already),
+///             // The later cutoff counts: the second password change ends what was granted since the first.
+///             Some(_) | None => {
+///                 ledger.insert(revocation.target().clone(), revocation.clone());
+///                 Ok(Revoked::Newly)
+///             }
 ///         }
-///         ledger.push(revocation.clone());
-///         Ok(Revoked::Newly)
 ///     }
 /// }
+/// # use std::time::Duration;
+/// # use annul::{Grant, Reason, Timestamp, TokenId, TokenKind};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), StoreError> {
+/// # let mut tokens = Tokens::default();
+/// # let minute = |n: u64| Timestamp::from_unix_seconds(1_800_000_000) + Duration::from_secs(60 * n);
+/// # for (name, login) in [("first", 0), ("second", 2), ("third", 4)] {
+/// #     let grant = Grant::new(name, "web", minute(login)).subject("alice");
+/// #     let id = TokenId::named(name);
+/// #     let record = TokenRecord::new(id, TokenKind::AccessToken, grant, minute(60));
+/// #     tokens.rows.insert(name.to_owned(), record);
+/// # }
+/// # for changed in [1, 3] {
+/// #     let alice = Target::Subject("alice".into());
+/// #     let changed = Revocation::by_operator(alice, Reason::PasswordChanged, minute(changed));
+/// #     assert_eq!(tokens.revoke(&changed).await?, Revoked::Newly);
+/// #     assert_eq!(tokens.revoke(&changed).await?, Revoked::Already);
+/// # }
+/// # for (name, lives) in [("first", false), ("second", false), ("third", true)] {
+/// #     let found = tokens.find(PresentedToken::new(name), None).await?;
+/// #     assert_eq!(found.is_some_and(|record| record.verdict(minute(5)).is_active()), lives);
+/// # }
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// A longer one, with time and SQL-like tables, is `examples/custom_store.rs`.
@@ -89,7 +113,8 @@ pub use owned::OwnedToken;
 pub trait TokenStore: Send + Sync {
     /// Everything known about a presented token: any kind, live or dead.
     ///
-    /// Called by every endpoint, once for each request, after the caller has authenticated. `hint` is an order
+    /// Called by [`Authority::check`](crate::Authority::check), and by every endpoint at most once for each request, after
+    /// the caller has authenticated. `hint` is an order
     /// to search in and never a filter: a store that finds nothing of the hinted kind looks at all others
     /// (RFC 7009 section 2.1). Expired, consumed and revoked tokens are found too, for as long as the store
     /// remembers them: their owner may want the rest of the grant dead.
@@ -234,7 +259,8 @@ pub enum Issued {
         /// What that revocation points at.
         by: TargetKind,
     },
-    /// The tokens are good.
+    /// No revocation covers the tokens: hand them out. One that had been recorded before is what it was, which may be
+    /// expired or consumed.
     Live,
 }
 
@@ -274,6 +300,10 @@ impl<'a> Rotation<'a> {
 
     /// For how long the token of the previous generation, and no older one, may be exchanged again: a client
     /// whose answer got lost, or that refreshed in two tabs at once, is not logged out.
+    ///
+    /// # Security
+    ///
+    /// A thief who is as quick gets successors too, and nobody notices. Seconds are enough for a lost answer.
     #[must_use]
     pub const fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -393,7 +423,7 @@ impl Session {
         &self.subject
     }
 
-    /// When it began.
+    /// When it began: the login that cutoffs are compared with.
     pub const fn started_at(&self) -> Timestamp {
         self.started_at
     }

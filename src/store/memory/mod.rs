@@ -162,6 +162,9 @@ impl MemoryStore {
     /// The same memory, as another tenant sees it: it finds and revokes nothing of this one's, and one sweep serves
     /// both.
     ///
+    /// A tenant takes some fifty kilobytes from the first call on, is looked at by every sweep, and is never forgotten.
+    /// So take the name from your configuration, never from a request as it stands.
+    ///
     /// ```
     /// use annul::{MemoryStore, Namespace};
     ///
