@@ -364,6 +364,32 @@ async fn a_revocation_outlasts_a_session_that_was_prolonged_after_it() {
 }
 
 #[tokio::test]
+async fn a_cutoff_in_the_past_covers_what_is_in_flight_now() {
+    // A store that has just been started, or in which everything has expired: nothing else keeps the entry.
+    let week = 7 * DAY;
+    let targets = [
+        Target::Grant("stolen".into()),
+        Target::Session("s1".into()),
+        Target::Subject("alice".into()),
+        Target::Everything,
+    ];
+    for target in targets {
+        let server = Server::new();
+        let now = server.authority.now();
+        let sweep_at = |now| server.store.sweep(now, SweepBudget::rows(usize::MAX));
+        sweep_at(now).await.unwrap();
+        let revocation = Revocation::by_operator(target.clone(), Reason::KeyCompromise, now - week);
+        server.authority.revoke(revocation).await.unwrap();
+        server.clock.advance(Duration::from_secs(300));
+        sweep_at(server.authority.now()).await.unwrap();
+        // The code that was issued before is exchanged.
+        let stolen = Grant::new("stolen", "spa", now - 2 * week).subject("alice").session("s1");
+        server.issue(stolen, "at-stolen", "rt-stolen").await;
+        assert!(!lives(&server, "stolen").await, "{target:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_joined_by_its_own_user_only() {
     let server = Server::new();
     let now = server.authority.now();
