@@ -245,6 +245,18 @@ impl Authority {
         self.emit(&Event::UnknownToken { endpoint, client: client.id() });
     }
 
+    /// Tells of a token that is another client's.
+    pub(crate) fn foreign_token(
+        &self,
+        endpoint: Endpoint,
+        record: &TokenRecord,
+        client: &AuthenticatedClient,
+    ) {
+        let owner = record.grant().client_id();
+        let kind = record.kind();
+        self.emit(&Event::ForeignToken { endpoint, client: client.id(), owner, kind });
+    }
+
     /// Whose the token is, and what that means for this client.
     pub(crate) fn claim(
         &self,
@@ -252,10 +264,8 @@ impl Authority {
         record: TokenRecord,
         client: &AuthenticatedClient,
     ) -> Claim {
-        let owner = record.grant().client_id();
-        if owner != client.id() {
-            let kind = record.kind();
-            self.emit(&Event::ForeignToken { endpoint, client: client.id(), owner, kind });
+        if record.grant().client_id() != client.id() {
+            self.foreign_token(endpoint, &record, client);
         }
         OwnedToken::claim(record, client, self.0.policy.foreign_token)
     }

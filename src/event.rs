@@ -29,7 +29,7 @@ pub enum Event<'a> {
         /// Where.
         endpoint: Endpoint,
     },
-    /// A client presented a token that is another client's. It was not revoked, unless the policy takes
+    /// A client presented a token that is another client's. It was not shown, and not revoked unless the policy takes
     /// possession as proof.
     ForeignToken {
         /// Where.

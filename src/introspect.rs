@@ -84,8 +84,12 @@ async fn introspect(
         Some(store) => store.find(PresentedToken::new(token), hint).await?,
         None => None,
     };
-    if found.is_none() {
-        authority.unknown_token(ENDPOINT, request, &client);
+    match &found {
+        Some(record) if !may_see(&client, record) => {
+            authority.foreign_token(ENDPOINT, record, &client);
+        }
+        Some(_) => {}
+        None => authority.unknown_token(ENDPOINT, request, &client),
     }
     let visible = found.filter(|record| may_see(&client, record));
     // s2.2: an inactive token's answer says nothing else about it, "including why".

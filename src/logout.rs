@@ -2,6 +2,7 @@
 
 use crate::authority::Authority;
 use crate::event::Endpoint;
+use crate::event::Event;
 use crate::policy::LogoutSuccess;
 use crate::policy::LogoutUnknown;
 use crate::policy::Policy;
@@ -74,6 +75,11 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
             return Err(EndpointError::InvalidGrant(TokenFlaw::NotOurRefreshToken));
         }
     };
+    // As at revocation: a 200 for what cannot be denied would be a lie.
+    if !owned.record().is_revocable() {
+        authority.emit(&Event::UnsupportedToken { client: client.id() });
+        return Err(EndpointError::UnsupportedTokenType);
+    }
     let revocation = owned.logout(authority.now());
     let outcome = authority.store().revoke(&revocation).await?;
     authority.revoked(&revocation, outcome);

@@ -95,6 +95,7 @@ type SharedFault = Arc<Mutex<Option<Fault>>>;
 /// Which tokens a store can revoke.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Kinds {
+    AccessTokens,
     /// Both kinds.
     Both,
     /// Refresh tokens alone: access tokens are accepted by resource servers that do not ask.
@@ -115,6 +116,7 @@ impl TokenStore for WatchedStore {
         let found = self.inner.find(token, hint).await?;
         Ok(found.map(|record| match (self.kinds, record.kind()) {
             (Kinds::RefreshTokens, TokenKind::AccessToken) => record.not_revocable(),
+            (Kinds::AccessTokens, TokenKind::RefreshToken) => record.not_revocable(),
             _ => record,
         }))
     }
@@ -212,6 +214,11 @@ impl Watched {
     /// A server that cannot revoke access tokens.
     pub(crate) fn with_self_contained_access_tokens(policy: impl Into<Policy>) -> Self {
         Self::with(policy, Kinds::RefreshTokens, usize::MAX)
+    }
+
+    /// A server that cannot revoke refresh tokens.
+    pub(crate) fn with_self_contained_refresh_tokens() -> Self {
+        Self::with(Policy::default(), Kinds::AccessTokens, usize::MAX)
     }
 
     /// A server that hears nobody who misbehaved so often.

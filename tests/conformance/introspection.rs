@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::doubles::Watched;
 use crate::index::Index;
 use crate::index::Status;
 use crate::support::Server;
@@ -378,4 +379,16 @@ async fn int_07_no_answer_may_be_stored() {
     assert!(is_active(&server, "at-g").await);
     server.revoke_as("web", "token=rt-g").await;
     assert!(!is_active(&server, "at-g").await);
+}
+
+#[tokio::test]
+async fn s4_looking_at_another_clients_token_is_told_to_the_audit_log() {
+    let watched = Watched::new();
+    watched.server.grant("g1", "web").await;
+    let answer = watched.server.introspect_as("other", "token=at-g1").await;
+    assert_eq!(answer.body(), br#"{"active":false}"#);
+    let told = watched.events.take();
+    assert!(told.iter().any(|event| event.starts_with("ForeignToken")), "{told:?}");
+    watched.server.introspect_as("rs", "token=at-g1").await;
+    assert_eq!(watched.events.take(), [""; 0]);
 }

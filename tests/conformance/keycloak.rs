@@ -487,3 +487,15 @@ async fn kc_24_the_status_of_a_logout_is_one_of_two() {
         assert!(!server.is_active("rt-2").await);
     }
 }
+
+#[tokio::test]
+async fn a_refresh_token_that_cannot_be_denied_logs_nobody_out_with_a_200() {
+    let watched = Watched::with_self_contained_refresh_tokens();
+    watched.server.grant("g1", "post").await;
+    let answer =
+        watched.server.logout("refresh_token=rt-g1&client_id=post&client_secret=post-secret").await;
+    assert_eq!(answer.status(), 400);
+    assert_eq!(error_of(&answer), "unsupported_token_type");
+    let asked = watched.journal.take();
+    assert!(!asked.iter().any(|line| line.starts_with("revoke")), "{asked:?}");
+}
