@@ -282,7 +282,8 @@ impl Population {
     }
 
     fn forget(&self) {
-        let doomsday = later(SystemClock.now(), 400 * DAY);
+        // Later each time: what is revoked after a sweep is kept for a while from that sweep's time on.
+        let doomsday = later(SystemClock.now(), (400 + self.epoch) * DAY);
         let all = SweepBudget::rows(usize::MAX);
         run(self.store.sweep(doomsday, all)).expect("the memory store never fails");
         let usage = self.store.usage();
