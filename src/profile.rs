@@ -119,8 +119,9 @@ pub fn hyperid() -> Profile {
 ///
 /// As [`hyperid`], with Keycloak's own 204 for logout, its error body under a 200 for unknown tokens, and
 /// its words. Not reproduced: different answers for an unknown client and a wrong secret, which would tell
-/// strangers which clients exist; and ending the whole session when the last application's token is
-/// revoked, which logs users out who only removed one application.
+/// strangers which clients exist; ending the client's other grants of the same session along with a refresh token's
+/// own; and ending the whole session when the last application's token is revoked, which logs users out who only
+/// removed one application.
 pub fn keycloak() -> Profile {
     let policy = Policy {
         // An access token goes alone; a refresh token takes its grant along.

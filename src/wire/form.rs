@@ -1,9 +1,8 @@
 //! Form bodies, read strictly and without a copy.
 //!
 //! RFC 6749 appendix B and OAuth 2.1 section 3.2: `+` is a space, `%HH` is a byte, the bytes are UTF-8 before and
-//! after that;
-//! a parameter without a value counts as absent; a parameter that is known must not stand twice, however
-//! its name is spelled.
+//! after that; a parameter without a value counts as absent; a parameter that is known must not stand twice,
+//! however its name is spelled.
 
 use std::borrow::Cow;
 use std::fmt;
