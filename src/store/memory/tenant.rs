@@ -270,7 +270,10 @@ impl Tenant {
             return Ok(Rotated::Refused(Refused::Revoked { by }));
         }
         let grant = record.grant();
-        let spent = self.spend(rotation, grant.id());
+        let spent = match record.id().digest() {
+            Some(digest) => self.spend(rotation, RowKey::of(digest), grant.id()),
+            None => Spent::Expired,
+        };
         let generation = match spent {
             Spent::First(generation) | Spent::InGrace(generation) => generation,
             Spent::Expired => return Ok(Rotated::Refused(Refused::Expired)),
@@ -294,9 +297,8 @@ impl Tenant {
     }
 
     /// The compare-and-swap: of all callers with the same token, one finds it unspent.
-    fn spend(&self, rotation: &Rotation<'_>, grant: &GrantId) -> Spent {
+    fn spend(&self, rotation: &Rotation<'_>, key: RowKey, grant: &GrantId) -> Spent {
         let now = rotation.now();
-        let key = RowKey::of(&self.key.digest(rotation.spent()));
         // Token before family, here and in `sweep`.
         let mut rows = write(self.tokens.of(key.hash));
         let Some(row) = rows.get_mut(key.hash, |row| row.key == key) else {
