@@ -185,9 +185,9 @@ impl Authority {
 
     /// One credential mechanism; and whether its caller is heard.
     pub(crate) fn credentials<'a>(
-        &self,
+        &'a self,
         endpoint: Endpoint,
-        request: &Request<'a>,
+        request: &'a Request<'a>,
         form: &'a Form<'_>,
         scratch: &'a mut Scratch,
     ) -> Result<Credentials<'a>, EndpointError> {
@@ -219,6 +219,10 @@ impl Authority {
         authenticated: Result<AuthenticatedClient, ClientAuthError>,
     ) -> Result<AuthenticatedClient, EndpointError> {
         authenticated.map_err(|error| match error {
+            ClientAuthError::Refused(refusal) => {
+                self.rejected(endpoint, request, claimed);
+                EndpointError::Refused(refusal)
+            }
             ClientAuthError::Rejected => {
                 self.rejected(endpoint, request, claimed);
                 EndpointError::InvalidClient { header: request.has_authorization() }
@@ -304,6 +308,7 @@ impl Authority {
                 | EndpointError::InvalidRequest(_)
                 | EndpointError::MediaType
                 | EndpointError::MethodNotAllowed
+                | EndpointError::Refused(_)
                 | EndpointError::TooLarge
                 | EndpointError::UnsupportedTokenType => {}
             }

@@ -128,9 +128,12 @@
 // ── 0 ground
 mod clock;
 mod id;
+mod issuer;
 mod secret;
 // ── 1 words
+mod auth_method;
 mod event;
+pub mod jose;
 pub mod policy;
 pub mod profile;
 mod revocation;
@@ -167,6 +170,8 @@ pub use id::Namespace;
 pub use id::SessionId;
 pub use id::Subject;
 pub use introspect::handle_introspect;
+pub use issuer::InvalidUrl;
+pub use issuer::Issuer;
 pub use logout::handle_logout;
 pub use policy::Cascade;
 pub use policy::LogoutSuccess;

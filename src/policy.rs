@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::auth_method::AuthMethods;
+use crate::jose::Algorithms;
+
 /// The decisions of an [`Authority`](crate::Authority): plain data, built once.
 ///
 /// The default is what the specifications ask for, in the strictest reading that real clients pass. To
@@ -43,6 +46,10 @@ pub struct Policy {
     /// Whether a client may authenticate by a method other than the one it registered. Default: no, so that
     /// a leaked secret opens no side door.
     pub methods: MethodMatch,
+    /// Which methods a client may authenticate by at all. Default: every one; what a client registered decides.
+    pub auth_methods: AuthMethods,
+    /// What an assertion (`private_key_jwt`, `client_secret_jwt`) must be like.
+    pub assertions: AssertionPolicy,
     /// The status when client authentication in the form fails. Default: 401, which always carries a
     /// challenge.
     pub body_authentication_failure: BodyAuthenticationFailure,
@@ -87,6 +94,8 @@ impl Default for Policy {
             media_type: MediaTypeMismatch::BadRequest400,
             basic: BasicDecoding::Form,
             methods: MethodMatch::Registered,
+            auth_methods: AuthMethods::ALL,
+            assertions: AssertionPolicy::default(),
             body_authentication_failure: BodyAuthenticationFailure::Unauthorized401,
             wording: Wording::Standard,
             realm: "oauth2",
@@ -274,6 +283,61 @@ pub enum MethodMatch {
     EitherSecret,
     /// The method must be the registered one (RFC 7591 `token_endpoint_auth_method`).
     Registered,
+}
+
+/// What an assertion must be like (RFC 7523 section 3; OpenID Connect Core section 9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AssertionPolicy {
+    /// Whom it must be addressed to. Default: the issuer, and nobody else.
+    pub audience: AudiencePolicy,
+    /// What it may be signed with, where the client registered no `token_endpoint_auth_signing_alg`; what it
+    /// registered must be one of these too. Default: everything this crate verifies.
+    pub algorithms: Algorithms,
+    /// How far the client's clock may be from ours. Default: 30 seconds; more than 60 counts as 60
+    /// (FAPI 2.0 section 5.3.2.1: "not greater than 60 seconds").
+    pub clock_skew: Duration,
+    /// How far ahead `exp` may lie. A replay has to be remembered for so long. Default: one hour.
+    pub max_lifetime: Duration,
+    /// How old `iat` may be; an assertion without one is then refused. Default: no limit, `exp` is enough.
+    pub max_age: Option<Duration>,
+    /// Whether it must have a `jti`, and so can be used once. Default: yes, as OpenID Connect Core section 9 says; RFC 7523
+    /// section 3 leaves it open. One that has a `jti` can be used once in any case.
+    pub require_jti: bool,
+    /// Whether its header must say `typ: client-authentication+jwt`. Default: no; the `typ` of another kind of JWT is
+    /// refused in any case.
+    pub require_typ: bool,
+}
+
+impl Default for AssertionPolicy {
+    fn default() -> Self {
+        Self {
+            audience: AudiencePolicy::IssuerOnly,
+            algorithms: Algorithms::ALL,
+            clock_skew: Duration::from_secs(30),
+            max_lifetime: Duration::from_secs(3_600),
+            max_age: None,
+            require_jti: true,
+            require_typ: false,
+        }
+    }
+}
+
+/// Whom an assertion must be addressed to (`aud`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AudiencePolicy {
+    /// The issuer identifier, alone: a string, or an array of that one string (rfc7523bis section 4).
+    IssuerOnly,
+    /// The issuer identifier as a string (FAPI 2.0 section 5.3.2.1).
+    IssuerStringOnly,
+    /// The issuer or one of the server's endpoint URLs, perhaps among others, as RFC 7523 section 3 had it.
+    ///
+    /// # Security
+    ///
+    /// A client that talks to several servers can be tricked by one of them into addressing an assertion to another
+    /// one's endpoint, which that one then accepts from the trickster. Only for clients that cannot be changed.
+    Legacy,
 }
 
 /// The status when client authentication in the form fails.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// An owned secret: prints as `[redacted]`, and has no `PartialEq`, `Display` or `Deref`.
+use zeroize::Zeroize;
+
+/// An owned secret: prints as `[redacted]`, has no `PartialEq`, `Display` or `Deref`, and is wiped when it is dropped.
 ///
 /// ```
 /// use annul::Secret;
@@ -28,6 +30,12 @@ impl Secret {
     /// The secret itself. The name is long so that every use can be found.
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

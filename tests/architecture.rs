@@ -14,8 +14,8 @@ use std::path::Path;
 /// [`Floor::Words`] of one floor may use each other, without a circle; [`Floor::Apart`] never do, they meet through
 /// what is below.
 const FLOORS: &[(Floor, &[&str])] = &[
-    (Floor::Words, &["clock", "id", "secret"]),
-    (Floor::Words, &["event", "policy", "profile", "revocation", "token"]),
+    (Floor::Words, &["clock", "id", "issuer", "secret"]),
+    (Floor::Words, &["auth_method", "event", "jose", "policy", "profile", "revocation", "token"]),
     (Floor::Words, &["wire"]),
     (Floor::Words, &["client", "store", "throttle"]),
     (Floor::Apart, &["client/registered", "client/registry", "client/secret", "store/memory"]),

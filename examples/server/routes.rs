@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use annul::Authority;
+use annul::InvalidUrl;
+use annul::Issuer;
 use annul::PresentedToken;
 use annul::TokenKind;
 use annul::Verdict;
 use annul::client::AuthMethod;
-use annul::metadata::InvalidUrl;
-use annul::metadata::Issuer;
 use annul::metadata::ServerMetadata;
 use annul::profile::Paths;
 use axum::Router;

@@ -1,10 +1,13 @@
 //! What a caller offers to prove who it is: exactly one mechanism.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use crate::client::authenticated::AuthenticatedClient;
 use crate::client::authenticated::ClientKind;
 use crate::id::ClientId;
 use crate::policy::BasicDecoding;
-use crate::policy::MethodMatch;
 use crate::policy::Policy;
 use crate::secret::PresentedSecret;
 use crate::wire::basic;
@@ -15,15 +18,19 @@ use crate::wire::error::Flaw;
 use crate::wire::form::Form;
 use crate::wire::form::Parameter;
 use crate::wire::request::Header;
+use crate::wire::request::PresentedCertificate;
 use crate::wire::request::Request;
 
 /// The credentials of one request.
 ///
 /// They are made by [`Credentials::read`] alone, and used up by the authenticator that accepts them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Credentials<'a> {
     presented: Presented<'a>,
-    methods: MethodMatch,
+    /// Whom an assertion without a `client_id` beside it claims to be from.
+    subject: Option<&'a str>,
+    request: &'a Request<'a>,
+    policy: &'a Policy,
 }
 
 /// Which mechanism a request used, and what it holds.
@@ -39,6 +46,15 @@ pub enum Presented<'a> {
         /// `client_id`, which must then name the same client.
         client_id: Option<&'a str>,
     },
+    /// An `Authorization` header of another scheme than `Basic`. No shipped authenticator accepts one.
+    Authorization {
+        /// The scheme, as it stands; schemes are compared in any case.
+        scheme: &'a str,
+        /// What follows it.
+        credentials: PresentedSecret<'a>,
+        /// `client_id`, which must then name the same client.
+        client_id: Option<&'a str>,
+    },
     /// The `Authorization` header (`client_secret_basic`).
     Basic {
         /// The client, form-decoded.
@@ -49,13 +65,14 @@ pub enum Presented<'a> {
         /// [`BasicDecoding::Lenient`].
         verbatim: Option<(&'a str, PresentedSecret<'a>)>,
     },
-    /// A client identifier alone: a public client (`none`), or one that a certificate proves.
+    /// A client identifier alone: a public client (`none`), or one that the
+    /// [certificate](Credentials::certificate) or another [header](Credentials::header) proves.
     ClientId {
         /// The client.
         client_id: &'a str,
-        /// The certificate of the TLS connection, in DER, if the host passed one.
-        certificate: Option<&'a [u8]>,
     },
+    /// Nothing that names a client. No shipped authenticator accepts it.
+    Nothing,
     /// Identifier and secret in the form (`client_secret_post`).
     Post {
         /// The client.
@@ -66,7 +83,7 @@ pub enum Presented<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads the credentials of a request. `scratch` is the room for decoding the header.
+    /// Reads the credentials of a request. `scratch` is the room for decoding them.
     ///
     /// # Errors
     ///
@@ -74,12 +91,12 @@ impl<'a> Credentials<'a> {
     ///   method in each request". Neither is then tried.
     /// - [`Flaw::ClientIdMismatch`]: the form names another client than the header.
     /// - [`Flaw::Repeated`]: two `Authorization` headers.
-    /// - [`EndpointError::InvalidClient`]: none, or a header that cannot be read.
+    /// - [`EndpointError::InvalidClient`]: a header, or an identifier or secret in the form, that nobody could have.
     pub fn read(
-        request: &Request<'a>,
+        request: &'a Request<'a>,
         form: &'a Form<'_>,
         scratch: &'a mut Scratch,
-        policy: &Policy,
+        policy: &'a Policy,
     ) -> Result<Self, EndpointError> {
         let secret = form.get(Parameter::ClientSecret);
         let assertion = form.get(Parameter::ClientAssertion);
@@ -96,25 +113,27 @@ impl<'a> Credentials<'a> {
         {
             return Err(Flaw::TwoMechanisms.into());
         }
+        let unreadable = EndpointError::InvalidClient { header: false };
+        if client_id.is_some_and(basic::has_control) || secret.is_some_and(basic::has_control) {
+            return Err(unreadable);
+        }
+        let mut subject = None;
         let presented = if let Some(header) = header {
             Presented::from_header(header, scratch, client_id, policy)?
         } else if asserts {
+            subject = assertion.and_then(|assertion| subject_of(assertion, scratch));
             let assertion = assertion.map(PresentedSecret::new);
             Presented::Assertion { assertion_type, assertion, client_id }
         } else {
-            let unnamed = EndpointError::InvalidClient { header: false };
-            let client_id = client_id.ok_or(unnamed)?;
-            if basic::has_control(client_id) || secret.is_some_and(basic::has_control) {
-                return Err(unnamed);
-            }
-            match secret.map(PresentedSecret::new) {
-                Some(secret) => Presented::Post { client_id, secret },
-                None => {
-                    Presented::ClientId { client_id, certificate: request.client_certificate() }
-                }
+            match (client_id, secret.map(PresentedSecret::new)) {
+                (Some(client_id), Some(secret)) => Presented::Post { client_id, secret },
+                (Some(client_id), None) => Presented::ClientId { client_id },
+                // A secret that is nobody's.
+                (None, Some(_)) => return Err(unreadable),
+                (None, None) => Presented::Nothing,
             }
         };
-        Ok(Self { presented, methods: policy.methods })
+        Ok(Self { presented, subject, request, policy })
     }
 
     /// What was presented.
@@ -122,18 +141,34 @@ impl<'a> Credentials<'a> {
         &self.presented
     }
 
-    /// Whether a method other than the registered one may be accepted.
-    pub const fn methods(&self) -> MethodMatch {
-        self.methods
+    /// What the authority decides by: the methods, audiences and algorithms that it accepts.
+    pub const fn policy(&self) -> &'a Policy {
+        self.policy
     }
 
-    /// The client that the credentials claim to be; an assertion's subject is not looked at.
+    /// The client certificate of the TLS connection, if the host passed one.
+    pub const fn certificate(&self) -> Option<PresentedCertificate<'a>> {
+        self.request.client_certificate()
+    }
+
+    /// A header of the request, by its name in lower case, for methods that are defined by headers; absent where the
+    /// host passed [none of them](Request::all_headers).
+    pub fn header(&self, name: &str) -> Header<'a> {
+        self.request.other_header(name)
+    }
+
+    /// The client that the credentials claim to be; of an assertion its subject, though nothing vouches for it yet.
     pub const fn claimed_client(&self) -> Option<&'a str> {
         match self.presented {
-            Presented::Assertion { client_id, .. } => client_id,
+            Presented::Assertion { client_id, .. } => match self.subject {
+                Some(subject) => Some(subject),
+                None => client_id,
+            },
+            Presented::Authorization { client_id, .. } => client_id,
             Presented::Basic { client_id, .. }
             | Presented::ClientId { client_id, .. }
             | Presented::Post { client_id, .. } => Some(client_id),
+            Presented::Nothing => None,
         }
     }
 
@@ -148,18 +183,21 @@ impl<'a> Presented<'a> {
     fn from_header(
         header: &'a [u8],
         scratch: &'a mut Scratch,
-        form_client_id: Option<&str>,
+        form_client_id: Option<&'a str>,
         policy: &Policy,
     ) -> Result<Self, EndpointError> {
-        let unreadable = EndpointError::InvalidClient { header: true };
+        let unreadable = || EndpointError::InvalidClient { header: true };
+        if let Some((scheme, credentials)) = other_scheme(header) {
+            return Ok(Self::Authorization { scheme, credentials, client_id: form_client_id });
+        }
         let lenient = policy.basic == BasicDecoding::Lenient;
-        let basic = Basic::read(header, scratch).map_err(|_| unreadable)?;
+        let basic = Basic::read(header, scratch).map_err(|_| unreadable())?;
         let (verbatim_id, verbatim_secret) = basic.verbatim();
         let verbatim = (verbatim_id, PresentedSecret::new(verbatim_secret));
         let (client_id, secret) = match basic.decoded() {
             Some((client_id, secret)) => (client_id, PresentedSecret::new(secret)),
             None if lenient => verbatim,
-            None => return Err(unreadable),
+            None => return Err(unreadable()),
         };
         // RFC 6749 s3.2.1: a client_id in the form identifies; it must not name somebody else.
         let named = form_client_id
@@ -169,4 +207,30 @@ impl<'a> Presented<'a> {
         }
         Ok(Self::Basic { client_id, secret, verbatim: lenient.then_some(verbatim) })
     }
+}
+
+/// A header of another scheme than `Basic` (RFC 9110 section 11.4), if it is text.
+fn other_scheme(header: &[u8]) -> Option<(&str, PresentedSecret<'_>)> {
+    let (scheme, credentials) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    let token = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_graphic());
+    let other = token && !scheme.eq_ignore_ascii_case("basic");
+    other.then(|| (scheme, PresentedSecret::new(credentials.trim_ascii())))
+}
+
+/// The `sub` of a JWT's payload. Nothing is verified: this only says whom the caller wants to be.
+fn subject_of<'a>(assertion: &str, scratch: &'a mut Scratch) -> Option<&'a str> {
+    #[derive(Deserialize)]
+    struct Payload<'p> {
+        #[serde(borrow)]
+        sub: Option<Cow<'p, str>>,
+    }
+
+    let payload = assertion.split('.').nth(1)?;
+    let payload: Payload<'a> = serde_json::from_slice(scratch.decode(payload)?).ok()?;
+    match payload.sub? {
+        Cow::Borrowed(subject) => Some(subject),
+        // An identifier that has to be escaped in JSON is nobody's: `VSCHAR`, RFC 6749 appendix A.1.
+        Cow::Owned(_) => None,
+    }
+    .filter(|subject| !basic::has_control(subject))
 }

@@ -3,45 +3,11 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-/// How a client authenticates (`token_endpoint_auth_method`).
-///
-/// There is no separate registered method for the revocation endpoint: RFC 7009 section 2.1 refers to the
-/// token endpoint's.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// Identifier and secret in the `Authorization` header; the default of RFC 7591 section 2.
-    #[default]
-    ClientSecretBasic,
-    /// A JWT under a MAC with the secret as key.
-    ClientSecretJwt,
-    /// Identifier and secret in the form.
-    ClientSecretPost,
-    /// A public client: its identifier alone.
-    None,
-    /// A JWT signed with a registered key.
-    PrivateKeyJwt,
-    /// A certificate that the client registered itself (RFC 8705 section 2.2).
-    SelfSignedTlsClientAuth,
-    /// A certificate of a trusted authority (RFC 8705 section 2.1).
-    TlsClientAuth,
-}
-
-impl AuthMethod {
-    /// The registered name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretJwt => "client_secret_jwt",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::None => "none",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
-            Self::TlsClientAuth => "tls_client_auth",
-        }
-    }
-}
+use crate::auth_method::AuthMethod;
+use crate::auth_method::AuthMethods;
+use crate::jose::Algorithm;
+use crate::jose::InvalidJwkSet;
+use crate::jose::JwkSet;
 
 /// What a client registered (RFC 7591 section 2; OpenID Connect registration and logout; RFC 8705).
 ///
@@ -115,6 +81,10 @@ pub enum InvalidMetadata {
     /// `client_id` is empty or holds characters outside `VSCHAR` (RFC 6749 appendix A.1).
     #[error("client_id must be one or more visible ASCII characters")]
     ClientId,
+    /// The `token_endpoint_auth_signing_alg` of a client that authenticates by assertion is `none`, or not an algorithm that this crate verifies (OpenID Connect
+    /// Registration section 2: "The value none MUST NOT be used").
+    #[error("token_endpoint_auth_signing_alg is no algorithm that an assertion may have")]
+    SigningAlgorithm,
     /// `jwks` and `jwks_uri` exclude each other (RFC 7591 section 2).
     #[error("jwks and jwks_uri exclude each other")]
     TwoKeySets,
@@ -127,6 +97,31 @@ impl ClientMetadata {
     /// The metadata of a client that authenticates by `method`.
     pub fn new(client_id: impl Into<String>, method: AuthMethod) -> Self {
         Self { client_id: client_id.into(), token_endpoint_auth_method: method, ..Self::default() }
+    }
+
+    /// Adds the client's public keys (`jwks`): a JWK set, as JSON.
+    ///
+    /// ```
+    /// use annul::client::{AuthMethod, ClientMetadata};
+    ///
+    /// let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    /// let metadata = ClientMetadata::new("job", AuthMethod::PrivateKeyJwt).with_jwks(keys).unwrap();
+    /// assert!(metadata.has_jwks());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidJwkSet`]: not JSON, or not an object with an array `keys`.
+    pub fn with_jwks(mut self, json: &str) -> Result<Self, InvalidJwkSet> {
+        let value = serde_json::from_str(json).map_err(|_| InvalidJwkSet)?;
+        JwkSet::from_value(&value)?;
+        self.jwks = Some(value);
+        Ok(self)
+    }
+
+    /// The keys that can be used; what is no key set holds none.
+    pub(super) fn key_set(&self) -> JwkSet {
+        self.jwks.as_ref().and_then(|jwks| JwkSet::from_value(jwks).ok()).unwrap_or_default()
     }
 
     /// Whether a key set stands in the metadata itself.
@@ -145,6 +140,11 @@ impl ClientMetadata {
         }
         if self.jwks.is_some() && self.jwks_uri.is_some() {
             return Err(InvalidMetadata::TwoKeySets);
+        }
+        let asserts = AuthMethods::of(&[self.token_endpoint_auth_method]).has_assertions();
+        let signing_alg = self.token_endpoint_auth_signing_alg.as_deref().filter(|_| asserts);
+        if signing_alg.is_some_and(|name| Algorithm::from_name(name).is_none()) {
+            return Err(InvalidMetadata::SigningAlgorithm);
         }
         let subjects = [
             &self.tls_client_auth_subject_dn,

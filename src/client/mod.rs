@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::store::StoreError;
+use crate::wire::error::Refusal;
 
 mod authenticated;
 mod credentials;
@@ -15,11 +16,12 @@ mod registered;
 mod registry;
 mod secret;
 
+pub use crate::auth_method::AuthMethod;
+pub use crate::auth_method::AuthMethods;
 pub use authenticated::AuthenticatedClient;
 pub use authenticated::ClientKind;
 pub use credentials::Credentials;
 pub use credentials::Presented;
-pub use metadata::AuthMethod;
 pub use metadata::ClientMetadata;
 pub use metadata::InvalidMetadata;
 pub use registered::RegisteredClients;
@@ -79,6 +81,8 @@ pub trait ClientAuthenticator: Send + Sync {
     /// # Errors
     ///
     /// - [`ClientAuthError::Rejected`]: not a registered client's credentials, whatever is wrong with them.
+    /// - [`ClientAuthError::Refused`]: the same, with an answer of the method's own. What it says must not depend on
+    ///   whether the client exists.
     /// - [`ClientAuthError::Store`]: not known now; the endpoint answers 503, never 401.
     async fn authenticate(
         &self,
@@ -90,12 +94,22 @@ pub trait ClientAuthenticator: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientAuthError {
+    /// They are not enough, and the client is to be told why: for methods that define error codes and headers of their
+    /// own, such as `use_attestation_challenge`.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
     /// They are not a registered client's.
     #[error("client authentication failed")]
     Rejected,
     /// The place where clients are registered failed.
     #[error("the client registry failed")]
     Store(#[from] StoreError),
+}
+
+impl From<Refusal> for ClientAuthError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }
 
 type Answer<'f> =

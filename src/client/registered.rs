@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use subtle::Choice;
 
-use crate::client::AuthMethod;
+use crate::auth_method::AuthMethod;
+use crate::auth_method::AuthMethods;
 use crate::client::AuthenticatedClient;
 use crate::client::Client;
 use crate::client::ClientAuthError;
@@ -20,13 +21,19 @@ use crate::client::Presented;
 use crate::client::SecretDigest;
 use crate::clock::Clock;
 use crate::clock::SystemClock;
+use crate::clock::Timestamp;
 use crate::policy::MethodMatch;
+use crate::policy::Policy;
 use crate::secret::PresentedSecret;
+use crate::store::StoreError;
 
-/// Authenticates clients by what they registered: `client_secret_basic`, `client_secret_post` and `none`.
+/// Authenticates clients by what they registered.
 ///
-/// An unknown client, a wrong secret, an expired one, a disabled client and a method other than the registered
-/// one are refused alike, after the same work: the presented secret is digested and compared as often.
+/// As it is made it knows `client_secret_basic`, `client_secret_post` and `none`. Assertions come with the feature `jwt`
+/// and its method `assertions`, certificates with `mtls` and `certificates`.
+///
+/// An unknown client, a wrong secret, an expired one, a forged assertion, another client's certificate, a disabled
+/// client and a method other than the registered one are refused alike, after the same work.
 ///
 /// ```
 /// use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
@@ -40,6 +47,22 @@ use crate::secret::PresentedSecret;
 pub struct RegisteredClients<R = ClientTable> {
     registry: R,
     clock: Arc<dyn Clock>,
+    pub(super) assertions: Option<Arc<dyn ProofCheck>>,
+    pub(super) certificates: Option<Arc<dyn ProofCheck>>,
+}
+
+/// Checks proofs other than secrets. Each implementation comes with its feature.
+#[async_trait]
+pub(super) trait ProofCheck: Send + Sync {
+    /// Whether the credentials prove to be `client`.
+    ///
+    /// Without a client the answer is no, after the same work.
+    async fn check(
+        &self,
+        client: Option<&Client>,
+        credentials: &Credentials<'_>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 }
 
 /// How many secrets are compared at least: a client has two while one is rotated.
@@ -48,31 +71,95 @@ const COMPARISONS: usize = 2;
 impl<R: ClientRegistry> RegisteredClients<R> {
     /// Clients looked up in `registry`.
     pub fn new(registry: R) -> Self {
-        Self { registry, clock: Arc::new(SystemClock) }
+        Self { registry, clock: Arc::new(SystemClock), assertions: None, certificates: None }
     }
 
-    /// Asks another clock whether a secret has expired.
+    /// Asks another clock whether a secret or an assertion has expired.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The client, if it registered the method and, unless it is public, the secret is one of its own.
-    fn accept<'r>(
-        &self,
-        client: Option<ClientRef<'r>>,
-        attempt: &Attempt<'_>,
-        methods: MethodMatch,
-    ) -> Option<ClientRef<'r>> {
-        // Compared for unknown clients too: a failure costs the same whatever its cause.
-        let secret_matches = match attempt.secret {
-            Some(secret) => self.secret_matches(client.as_deref(), secret),
-            None => true,
+    /// The methods that clients can authenticate by under this policy: what server metadata is to say.
+    pub fn auth_methods(&self, policy: &Policy) -> AuthMethods {
+        let mut methods = AuthMethods::of(&[
+            AuthMethod::ClientSecretBasic,
+            AuthMethod::ClientSecretPost,
+            AuthMethod::None,
+        ]);
+        if self.assertions.is_some() {
+            methods = methods.with(AuthMethod::ClientSecretJwt).with(AuthMethod::PrivateKeyJwt);
+        }
+        if self.certificates.is_some() {
+            methods =
+                methods.with(AuthMethod::SelfSignedTlsClientAuth).with(AuthMethod::TlsClientAuth);
+        }
+        methods.and(policy.auth_methods)
+    }
+
+    /// The client that sent a secret.
+    async fn by_secret<'a>(
+        &'a self,
+        (client_id, secret): (&'a str, PresentedSecret<'a>),
+        method: AuthMethod,
+        policy: &Policy,
+    ) -> Result<Option<ClientRef<'a>>, StoreError> {
+        let client = self.registry.client(client_id).await?;
+        let client = client.filter(|client| may_use(client, method, policy));
+        // Compared for nobody too: a failure costs the same whatever its cause.
+        let secret_matches = self.secret_matches(client.as_deref(), secret);
+        Ok(client.filter(|_| secret_matches))
+    }
+
+    /// The client that only named itself: a public one, or one that its certificate proves.
+    async fn by_name<'a>(
+        &'a self,
+        client_id: &'a str,
+        credentials: &Credentials<'a>,
+    ) -> Result<Option<ClientRef<'a>>, StoreError> {
+        let client = self.registry.client(client_id).await?;
+        let client = client.filter(|client| may_use(client, client.method(), credentials.policy()));
+        if let Some(client) = client.as_ref().filter(|client| client.method() == AuthMethod::None) {
+            return Ok(Some(client.clone()));
+        }
+        let certified = client.filter(|client| {
+            matches!(
+                client.method(),
+                AuthMethod::SelfSignedTlsClientAuth | AuthMethod::TlsClientAuth
+            )
+        });
+        self.by_proof(self.certificates.as_ref(), certified, credentials).await
+    }
+
+    /// The client that an assertion is from.
+    async fn by_assertion<'a>(
+        &'a self,
+        credentials: &Credentials<'a>,
+    ) -> Result<Option<ClientRef<'a>>, StoreError> {
+        let client = match credentials.claimed_client() {
+            Some(client_id) => self.registry.client(client_id).await?,
+            None => None,
         };
-        client.filter(|client| {
-            secret_matches && !client.is_disabled() && attempt.is_allowed(client, methods)
-        })
+        let asserting = client.filter(|client| {
+            let method = client.method();
+            matches!(method, AuthMethod::ClientSecretJwt | AuthMethod::PrivateKeyJwt)
+                && may_use(client, method, credentials.policy())
+        });
+        self.by_proof(self.assertions.as_ref(), asserting, credentials).await
+    }
+
+    async fn by_proof<'a>(
+        &'a self,
+        check: Option<&Arc<dyn ProofCheck>>,
+        client: Option<ClientRef<'a>>,
+        credentials: &Credentials<'a>,
+    ) -> Result<Option<ClientRef<'a>>, StoreError> {
+        let Some(check) = check else {
+            return Ok(None);
+        };
+        let proven = check.check(client.as_deref(), credentials, self.clock.now()).await?;
+        Ok(client.filter(|_| proven))
     }
 
     fn secret_matches(&self, client: Option<&Client>, secret: PresentedSecret<'_>) -> bool {
@@ -82,14 +169,22 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         let mut found = Choice::from(0);
         for index in 0..secrets.len().max(COMPARISONS) {
             let candidate = secrets.get(index);
-            let live = candidate.is_some_and(|candidate| {
-                candidate.expires_at.is_none_or(|expiry| self.clock.now() < expiry)
-            });
+            let live = candidate.is_some_and(|candidate| candidate.is_live(|| self.clock.now()));
             let digest = candidate.map_or(&nobody, |candidate| &candidate.digest);
             found |= digest.equals(&presented) & Choice::from(u8::from(live));
         }
         found.into()
     }
+}
+
+/// Whether the client may authenticate by this method: it is the registered one, or stands for it, and the policy has it.
+fn may_use(client: &Client, method: AuthMethod, policy: &Policy) -> bool {
+    let sends_secret =
+        |method| matches!(method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
+    let either = policy.methods == MethodMatch::EitherSecret;
+    let registered = client.method() == method
+        || (either && sends_secret(client.method()) && sends_secret(method));
+    registered && policy.auth_methods.contains(method) && !client.is_disabled()
 }
 
 impl Default for RegisteredClients {
@@ -111,17 +206,26 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
         &self,
         credentials: Credentials<'_>,
     ) -> Result<AuthenticatedClient, ClientAuthError> {
-        let methods = credentials.methods();
-        let mut client = None;
-        for attempt in Attempt::all(credentials.presented()).into_iter().flatten() {
-            let known = self.registry.client(attempt.client_id).await?;
-            client = self.accept(known, &attempt, methods);
-            if client.is_some() {
-                break;
+        let policy = credentials.policy();
+        let client = match *credentials.presented() {
+            Presented::Assertion { .. } => self.by_assertion(&credentials).await?,
+            Presented::Basic { client_id, secret, verbatim } => {
+                let method = AuthMethod::ClientSecretBasic;
+                match (self.by_secret((client_id, secret), method, policy).await?, verbatim) {
+                    // Not encoded, perhaps.
+                    (None, Some(verbatim)) => self.by_secret(verbatim, method, policy).await?,
+                    (client, _) => client,
+                }
             }
-        }
+            Presented::ClientId { client_id } => self.by_name(client_id, &credentials).await?,
+            Presented::Post { client_id, secret } => {
+                let method = AuthMethod::ClientSecretPost;
+                self.by_secret((client_id, secret), method, policy).await?
+            }
+            Presented::Authorization { .. } | Presented::Nothing => None,
+        };
         let client = client.ok_or(ClientAuthError::Rejected)?;
-        let kind = match client.metadata().token_endpoint_auth_method {
+        let kind = match client.method() {
             AuthMethod::None => ClientKind::Public,
             AuthMethod::ClientSecretBasic
             | AuthMethod::ClientSecretJwt
@@ -138,44 +242,5 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
             accepted = accepted.with_cascade(cascade);
         }
         Ok(accepted)
-    }
-}
-
-/// One reading of the credentials.
-struct Attempt<'a> {
-    client_id: &'a str,
-    secret: Option<PresentedSecret<'a>>,
-    method: AuthMethod,
-}
-
-impl<'a> Attempt<'a> {
-    /// The readings to try: a second one only for Basic credentials that may not have been encoded.
-    fn all(presented: &Presented<'a>) -> [Option<Self>; 2] {
-        let basic = |client_id, secret| {
-            Some(Self { client_id, secret: Some(secret), method: AuthMethod::ClientSecretBasic })
-        };
-        match *presented {
-            Presented::Basic { client_id, secret, verbatim } => {
-                [basic(client_id, secret), verbatim.and_then(|(id, secret)| basic(id, secret))]
-            }
-            Presented::Post { client_id, secret } => {
-                let method = AuthMethod::ClientSecretPost;
-                [Some(Self { client_id, secret: Some(secret), method }), None]
-            }
-            Presented::ClientId { client_id, .. } => {
-                [Some(Self { client_id, secret: None, method: AuthMethod::None }), None]
-            }
-            Presented::Assertion { .. } => [None, None],
-        }
-    }
-
-    /// A client registered for one of the two ways to send a secret may use the other where the policy says so.
-    fn is_allowed(&self, client: &Client, methods: MethodMatch) -> bool {
-        let sends_secret =
-            |method| matches!(method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-        let registered = client.metadata().token_endpoint_auth_method;
-        let either = methods == MethodMatch::EitherSecret;
-        registered == self.method
-            || (either && sends_secret(registered) && sends_secret(self.method))
     }
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::auth_method::AuthMethod;
 use crate::client::ClientMetadata;
 use crate::client::SecretDigest;
 use crate::clock::Timestamp;
 use crate::id::ClientId;
+use crate::jose::JwkSet;
 use crate::policy::CascadePolicy;
+use crate::secret::Secret;
 use crate::store::StoreError;
 
 /// Looks a client's registration up.
@@ -106,6 +109,7 @@ impl From<Client> for ClientRef<'_> {
 pub struct Client {
     id: ClientId,
     metadata: ClientMetadata,
+    keys: JwkSet,
     secrets: Vec<LiveSecret>,
     may_introspect: bool,
     disabled: bool,
@@ -116,14 +120,24 @@ pub struct Client {
 #[derive(Clone, Debug)]
 pub(super) struct LiveSecret {
     pub(super) digest: SecretDigest,
-    pub(super) expires_at: Option<Timestamp>,
+    /// The secret itself, for a client of `client_secret_jwt`: a MAC cannot be checked without it.
+    recoverable: Option<Secret>,
+    expires_at: Option<Timestamp>,
+}
+
+impl LiveSecret {
+    /// Whether it has not expired. The clock is asked only where it matters.
+    pub(super) fn is_live(&self, now: impl Fn() -> Timestamp) -> bool {
+        self.expires_at.is_none_or(|expiry| now() < expiry)
+    }
 }
 
 impl Client {
-    /// A client without a secret.
+    /// A client without a secret. Its keys are those of its metadata.
     pub fn new(metadata: ClientMetadata) -> Self {
         Self {
             id: ClientId::new(&metadata.client_id),
+            keys: metadata.key_set(),
             metadata,
             secrets: Vec::new(),
             may_introspect: false,
@@ -133,16 +147,33 @@ impl Client {
     }
 
     /// Adds a secret that does not expire. While a secret is rotated, the old and the new one are both added.
-    /// Only its digest is kept.
+    ///
+    /// Only its digest is kept; and, of a client registered for `client_secret_jwt`, the secret too, which is wiped when
+    /// the client is dropped.
     #[must_use]
     pub fn secret(self, secret: &str) -> Self {
-        self.secret_digest(SecretDigest::of(secret), None)
+        self.add_secret(secret, None)
     }
 
-    /// Adds a secret that was digested at registration, and when it expires (`client_secret_expires_at`).
+    /// Adds a secret as [`secret`](Self::secret) does, with the time at which it expires (`client_secret_expires_at`).
+    #[must_use]
+    pub fn secret_until(self, secret: &str, expires_at: Timestamp) -> Self {
+        self.add_secret(secret, Some(expires_at))
+    }
+
+    /// Adds a secret that was digested at registration, and when it expires (`client_secret_expires_at`). It cannot serve
+    /// for `client_secret_jwt`.
     #[must_use]
     pub fn secret_digest(mut self, digest: SecretDigest, expires_at: Option<Timestamp>) -> Self {
-        self.secrets.push(LiveSecret { digest, expires_at });
+        self.secrets.push(LiveSecret { digest, recoverable: None, expires_at });
+        self
+    }
+
+    fn add_secret(mut self, secret: &str, expires_at: Option<Timestamp>) -> Self {
+        let recoverable =
+            (self.method() == AuthMethod::ClientSecretJwt).then(|| Secret::new(secret));
+        let digest = SecretDigest::of(secret);
+        self.secrets.push(LiveSecret { digest, recoverable, expires_at });
         self
     }
 
@@ -176,6 +207,21 @@ impl Client {
     /// What it registered.
     pub const fn metadata(&self) -> &ClientMetadata {
         &self.metadata
+    }
+
+    /// The public keys that stand in its metadata (`jwks`).
+    pub const fn keys(&self) -> &JwkSet {
+        &self.keys
+    }
+
+    /// The secrets that have not expired and can be recovered: the keys of `client_secret_jwt`.
+    pub fn mac_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let live = self.secrets.iter().filter(move |secret| secret.is_live(|| now));
+        live.filter_map(|secret| secret.recoverable.as_ref())
+    }
+
+    pub(super) const fn method(&self) -> AuthMethod {
+        self.metadata.token_endpoint_auth_method
     }
 
     pub(super) fn secrets(&self) -> &[LiveSecret] {

@@ -16,6 +16,7 @@ use crate::introspect::handle_introspect;
 use crate::logout::handle_logout;
 use crate::profile::Paths;
 use crate::revoke::handle_revoke;
+use crate::wire::request::PresentedCertificate;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
@@ -25,19 +26,35 @@ use crate::wire::response::Response;
 /// use annul::integration::axum::ClientCertificate;
 ///
 /// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(ClientCertificate::new(vec![0x30, 0x82]));
+/// request.extensions_mut().insert(ClientCertificate::verified(vec![0x30, 0x82]));
 /// ```
 ///
 /// # Security
 ///
 /// Only the code that finished the TLS handshake may insert it. No header is ever taken for one.
 #[derive(Clone, Debug)]
-pub struct ClientCertificate(Arc<[u8]>);
+pub struct ClientCertificate {
+    der: Arc<[u8]>,
+    verified: bool,
+}
 
 impl ClientCertificate {
-    /// The certificate that the TLS layer has accepted.
-    pub fn new(der: impl Into<Arc<[u8]>>) -> Self {
-        Self(der.into())
+    /// A certificate whose chain the TLS layer validated: see [`PresentedCertificate::verified`].
+    pub fn verified(der: impl Into<Arc<[u8]>>) -> Self {
+        Self { der: der.into(), verified: true }
+    }
+
+    /// A certificate that anybody could have made: see [`PresentedCertificate::unverified`].
+    pub fn unverified(der: impl Into<Arc<[u8]>>) -> Self {
+        Self { der: der.into(), verified: false }
+    }
+
+    fn presented(&self) -> PresentedCertificate<'_> {
+        if self.verified {
+            PresentedCertificate::verified(&self.der)
+        } else {
+            PresentedCertificate::unverified(&self.der)
+        }
     }
 }
 
@@ -116,7 +133,7 @@ impl Collected {
             read = read.peer(peer.ip());
         }
         if let Some(certificate) = extensions.get::<ClientCertificate>() {
-            read = read.certificate(&certificate.0);
+            read = read.certificate(certificate.presented());
         }
         if self.oversized { read.oversized() } else { read }
     }

@@ -6,6 +6,7 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 
+use crate::wire::request::HeaderSource;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
@@ -26,10 +27,17 @@ impl<'a> Request<'a> {
     /// ```
     pub fn from_http<B: AsRef<[u8]>>(request: &'a http::Request<B>) -> Self {
         let read = Self::new(request.method().as_str(), request.body().as_ref())
-            .query(request.uri().query().unwrap_or_default());
+            .query(request.uri().query().unwrap_or_default())
+            .all_headers(request.headers());
         // One pass: looking up each header that is read costs a hash each.
         let headers = request.headers().iter();
         headers.fold(read, |read, (name, value)| read.header(name.as_str(), value.as_bytes()))
+    }
+}
+
+impl HeaderSource for http::HeaderMap {
+    fn each<'s>(&'s self, name: &str, found: &mut dyn FnMut(&'s [u8])) {
+        self.get_all(name).iter().for_each(|value| found(value.as_bytes()));
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::wire::form;
 
@@ -24,6 +25,15 @@ const LONGEST: usize = 16_384;
 impl Default for Scratch {
     fn default() -> Self {
         Self { inline: [0; INLINE], heap: Vec::new(), decoded: String::new() }
+    }
+}
+
+impl Scratch {
+    /// Decodes base64url without padding, as JWTs have it.
+    pub(crate) fn decode(&mut self, base64url: &str) -> Option<&[u8]> {
+        self.heap.clear();
+        URL_SAFE_NO_PAD.decode_vec(base64url, &mut self.heap).ok()?;
+        Some(&self.heap)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::wire::response::Response;
 /// Why an endpoint refused a request.
 ///
 /// Nothing in it comes from the request, so nothing in an answer does either.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// The caller did not prove to be a registered client.
@@ -34,6 +34,9 @@ pub enum EndpointError {
     /// The method is not POST.
     #[error("the method is not POST")]
     MethodNotAllowed,
+    /// The caller did not prove to be a registered client, and the method it used has its own answer to that.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
     /// Our side is broken in a way that a retry will not mend.
     #[error("internal error")]
     ServerError,
@@ -55,6 +58,72 @@ pub enum EndpointError {
     /// The token is of a kind that cannot be revoked (RFC 7009 section 2.2.1).
     #[error("unsupported token type")]
     UnsupportedTokenType,
+}
+
+/// The answer of an authentication method that defines error codes and headers of its own.
+///
+/// ```
+/// use annul::client::ClientAuthError;
+/// use annul::wire::error::Refusal;
+///
+/// let refusal = Refusal::new("use_attestation_challenge", "a fresh challenge is required")
+///     .header("oauth-client-attestation-challenge", "s3cUr3cH4ll3ng3".to_owned());
+/// let error = ClientAuthError::from(refusal);
+/// ```
+///
+/// # Security
+///
+/// Say the same whether or not the client exists. Code and description are constants, so that nothing from a request
+/// ends up in them; a header's value is the method's to make.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("client authentication failed: {code}")]
+pub struct Refusal {
+    code: &'static str,
+    description: &'static str,
+    unauthorized: bool,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// A refusal with status 400 and this error code and description, both of the characters that RFC 6749 section 5.2
+    /// allows.
+    ///
+    /// # Panics
+    ///
+    /// When they hold other characters, a quotation mark or a backslash among them; a constant one does not compile.
+    pub const fn new(code: &'static str, description: &'static str) -> Self {
+        assert!(is_plain(code) && is_plain(description), "characters that no error may have");
+        Self { code, description, unauthorized: false, headers: Vec::new() }
+    }
+
+    /// Answers 401 instead, with a challenge (RFC 9110 section 15.5.2): the `WWW-Authenticate` header given here, or else
+    /// the one for `Basic`.
+    #[must_use]
+    pub const fn unauthorized(mut self) -> Self {
+        self.unauthorized = true;
+        self
+    }
+
+    /// Adds a header. A value with control characters is left out: it must never start another header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        if value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+}
+
+/// RFC 6749 section 5.2: %x20-21 / %x23-5B / %x5D-7E.
+const fn is_plain(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let [byte, others @ ..] = rest {
+        if !matches!(*byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e) {
+            return false;
+        }
+        rest = others;
+    }
+    true
 }
 
 /// What is malformed about a request.
@@ -121,6 +190,7 @@ impl EndpointError {
             | Self::InvalidRequest(_)
             | Self::MediaType
             | Self::MethodNotAllowed
+            | Self::Refused(_)
             | Self::Throttled { .. }
             | Self::TooLarge
             | Self::UnsupportedTokenType => Fault::Caller,
@@ -144,6 +214,8 @@ impl EndpointError {
                 MediaTypeMismatch::UnsupportedMediaType415 => 415,
             },
             Self::MethodNotAllowed => 405,
+            Self::Refused(refusal) if refusal.unauthorized => 401,
+            Self::Refused(_) => 400,
             Self::ServerError => 500,
             Self::Throttled { .. } => 429,
             Self::TooLarge => 413,
@@ -161,6 +233,7 @@ impl EndpointError {
                 Self::InvalidRequest(_) | Self::MediaType | Self::MethodNotAllowed | Self::TooLarge,
                 _,
             ) => "invalid_request",
+            (Self::Refused(refusal), _) => refusal.code,
             (Self::ServerError, _) => "server_error",
             (Self::Throttled { .. } | Self::Unavailable { .. }, _) => "temporarily_unavailable",
             (Self::UnsupportedTokenType, _) => "unsupported_token_type",
@@ -199,6 +272,7 @@ impl EndpointError {
             },
             Self::MediaType => "the body must be application/x-www-form-urlencoded",
             Self::MethodNotAllowed => "the method must be POST",
+            Self::Refused(refusal) => refusal.description,
             Self::ServerError => "internal error",
             Self::Throttled { .. } => "too many requests, try again later",
             Self::TooLarge => "the body is too large",
@@ -230,6 +304,7 @@ impl EndpointError {
             )
             | Self::MediaType
             | Self::MethodNotAllowed
+            | Self::Refused(_)
             | Self::ServerError
             | Self::Throttled { .. }
             | Self::TooLarge
@@ -257,6 +332,7 @@ impl EndpointError {
             )
             | Self::MediaType
             | Self::MethodNotAllowed
+            | Self::Refused(_)
             | Self::ServerError
             | Self::Throttled { .. }
             | Self::TooLarge
@@ -278,6 +354,7 @@ impl EndpointError {
                 // RFC 9110 s15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate".
                 response.with_header("www-authenticate", basic_challenge(policy.realm))
             }
+            Self::Refused(refusal) => refuse(response, refusal, policy),
             // RFC 9110 s10.2.1: the methods that the resource supports.
             Self::MethodNotAllowed => response.with_header("allow", methods),
             Self::Throttled { retry_after } => retry_later(response, *retry_after),
@@ -306,6 +383,18 @@ impl From<Flaw> for EndpointError {
     fn from(flaw: Flaw) -> Self {
         Self::InvalidRequest(flaw)
     }
+}
+
+fn refuse(response: Response, refusal: &Refusal, policy: &Policy) -> Response {
+    let named =
+        |header: &str| refusal.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header));
+    let response = if refusal.unauthorized && !named("www-authenticate") {
+        response.with_header("www-authenticate", basic_challenge(policy.realm))
+    } else {
+        response
+    };
+    let headers = refusal.headers.iter();
+    headers.fold(response, |response, (name, value)| response.with_header(name, value.clone()))
 }
 
 /// RFC 7617 section 2: the realm is a quoted-string; `charset` has one allowed value.

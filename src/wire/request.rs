@@ -28,19 +28,107 @@ pub struct Request<'a> {
     authorization: Header<'a>,
     origin: Header<'a>,
     requested_method: Header<'a>,
-    certificate: Option<&'a [u8]>,
+    all: Option<&'a dyn HeaderSource>,
+    certificate: Option<PresentedCertificate<'a>>,
     peer: Option<IpAddr>,
     body: &'a [u8],
     oversized: bool,
 }
 
 /// A header that may stand once.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Header<'a> {
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "it stands once, or it does not")]
+pub enum Header<'a> {
+    /// It is not there.
     #[default]
     Absent,
+    /// Its value.
     Once(&'a [u8]),
+    /// It stands more than once.
     Repeated,
+}
+
+/// All headers of a request, as the host has them.
+///
+/// Implemented for lists of names and values, and with feature `http` for `http::HeaderMap`.
+pub trait HeaderSource: Sync {
+    /// Hands over every value of the header with this name, given in lower case, in the order they stand.
+    fn each<'s>(&'s self, name: &str, found: &mut dyn FnMut(&'s [u8]));
+}
+
+impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> HeaderSource for Vec<(N, V)> {
+    fn each<'s>(&'s self, name: &str, found: &mut dyn FnMut(&'s [u8])) {
+        each(self, name, found);
+    }
+}
+
+impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync, const LEN: usize> HeaderSource for [(N, V); LEN] {
+    fn each<'s>(&'s self, name: &str, found: &mut dyn FnMut(&'s [u8])) {
+        each(self, name, found);
+    }
+}
+
+fn each<'s, N: AsRef<str>, V: AsRef<[u8]>>(
+    headers: &'s [(N, V)],
+    name: &str,
+    found: &mut dyn FnMut(&'s [u8]),
+) {
+    let named = headers.iter().filter(|(given, _)| given.as_ref().eq_ignore_ascii_case(name));
+    named.for_each(|(_, value)| found(value.as_ref()));
+}
+
+/// The client certificate of the TLS connection, as the host's TLS stack left it.
+///
+/// In either case the handshake proved that the client holds the key. What differs is whether somebody vouches for the
+/// subject.
+#[derive(Clone, Copy)]
+pub struct PresentedCertificate<'a> {
+    der: &'a [u8],
+    verified: bool,
+}
+
+impl<'a> PresentedCertificate<'a> {
+    /// A certificate, in DER, whose chain the TLS stack validated up to an authority that the server trusts for client
+    /// certificates. `tls_client_auth` (RFC 8705 section 2.1) wants this.
+    pub const fn verified(der: &'a [u8]) -> Self {
+        Self { der, verified: true }
+    }
+
+    /// A certificate, in DER, that anybody could have made. It is enough for `self_signed_tls_client_auth` (RFC 8705
+    /// section 2.2), where the client registered this very certificate.
+    pub const fn unverified(der: &'a [u8]) -> Self {
+        Self { der, verified: false }
+    }
+
+    /// Its bytes.
+    pub const fn der(&self) -> &'a [u8] {
+        self.der
+    }
+
+    /// Whether the TLS stack validated its chain.
+    pub const fn is_verified(&self) -> bool {
+        self.verified
+    }
+}
+
+impl fmt::Debug for PresentedCertificate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedCertificate")
+            .field("bytes", &self.der.len())
+            .field("verified", &self.verified)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What clients write into headers can be a secret.
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::Once(_) => "Once([redacted])",
+            Self::Repeated => "Repeated",
+        })
+    }
 }
 
 impl<'a> Header<'a> {
@@ -53,7 +141,7 @@ impl<'a> Header<'a> {
     }
 
     /// The value, as text, if the header stands just once.
-    pub(crate) fn text(&self) -> Option<&'a str> {
+    pub fn text(&self) -> Option<&'a str> {
         match self {
             Self::Once(value) => std::str::from_utf8(value).ok(),
             Self::Absent | Self::Repeated => None,
@@ -101,10 +189,31 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The client certificate of the TLS connection, in DER, after the host's TLS stack has accepted it.
+    /// The client certificate of the TLS connection.
     #[must_use]
-    pub const fn certificate(mut self, der: &'a [u8]) -> Self {
-        self.certificate = Some(der);
+    pub const fn certificate(mut self, certificate: PresentedCertificate<'a>) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Lets the authenticator look up every header of the request, for methods that read others than `Authorization`,
+    /// such as attestation-based client authentication. The headers that this crate reads are given by
+    /// [`header`](Self::header) all the same. `Request::from_http` does both.
+    ///
+    /// ```
+    /// use annul::Request;
+    ///
+    /// let headers = vec![
+    ///     ("content-type", "application/x-www-form-urlencoded"),
+    ///     ("oauth-client-attestation", "eyJ0eXAi..."),
+    /// ];
+    /// let request = Request::post(b"token=rt-1&client_id=app").all_headers(&headers);
+    /// let request =
+    ///     headers.iter().fold(request, |request, (name, value)| request.header(name, value.as_bytes()));
+    /// ```
+    #[must_use]
+    pub const fn all_headers(mut self, headers: &'a dyn HeaderSource) -> Self {
+        self.all = Some(headers);
         self
     }
 
@@ -143,9 +252,18 @@ impl<'a> Request<'a> {
         self.oversized
     }
 
-    /// The client certificate, in DER.
-    pub const fn client_certificate(&self) -> Option<&'a [u8]> {
+    /// The client certificate.
+    pub const fn client_certificate(&self) -> Option<PresentedCertificate<'a>> {
         self.certificate
+    }
+
+    /// The header of this name, in lower case, where the host lets [all of them](Self::all_headers) be seen.
+    pub fn other_header(&self, name: &str) -> Header<'a> {
+        let mut header = Header::Absent;
+        if let Some(all) = self.all {
+            all.each(name, &mut |value| header.add(value));
+        }
+        header
     }
 
     /// The caller's address.

@@ -1,11 +1,11 @@
 //! Authorization server metadata (RFC 8414 section 2) and client metadata (RFC 7591 section 2): the members about
 //! revocation and introspection.
 
+use annul::InvalidUrl;
+use annul::Issuer;
 use annul::client::AuthMethod;
 use annul::client::ClientMetadata;
 use annul::client::InvalidMetadata;
-use annul::metadata::InvalidUrl;
-use annul::metadata::Issuer;
 use annul::metadata::ServerMetadata;
 use serde_json::Value;
 use serde_json::json;
