@@ -104,6 +104,8 @@
 //! | name | gives | default | crates added |
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
+//! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `sync`, getrandom |
+//! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` | no | tokio's `sync` |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
 //!
@@ -139,6 +141,8 @@ pub mod profile;
 mod revocation;
 mod token;
 // ── 2 wire
+#[cfg(feature = "jwt")]
+mod jwt;
 pub mod wire;
 // ── 3 ports, and the implementations behind them
 pub mod client;

@@ -16,17 +16,35 @@ use std::path::Path;
 const FLOORS: &[(Floor, &[&str])] = &[
     (Floor::Words, &["clock", "id", "issuer", "secret"]),
     (Floor::Words, &["auth_method", "event", "jose", "policy", "profile", "revocation", "token"]),
-    (Floor::Words, &["wire"]),
+    (Floor::Words, &["jwt", "wire"]),
     (Floor::Words, &["client", "store", "throttle"]),
-    (Floor::Apart, &["client/registered", "client/registry", "client/secret", "store/memory"]),
+    (
+        Floor::Apart,
+        &[
+            "client/assertion",
+            "client/jwks",
+            "client/registered",
+            "client/registry",
+            "client/replay",
+            "client/secret",
+            "store/memory",
+        ],
+    ),
     (Floor::Apart, &["authority"]),
     (Floor::Apart, &["introspect", "logout", "metadata", "revoke"]),
     (Floor::Words, &["guide", "integration"]),
 ];
 
 /// Implementations: only their own subject may name them. A flow that did would be tied to one of them.
-const IMPLEMENTATIONS: &[&str] =
-    &["client/registered", "client/registry", "client/secret", "store/memory"];
+const IMPLEMENTATIONS: &[&str] = &[
+    "client/assertion",
+    "client/jwks",
+    "client/registered",
+    "client/registry",
+    "client/replay",
+    "client/secret",
+    "store/memory",
+];
 
 /// Functions that only exist with a feature. Everything else that a feature adds is a module, a re-export or an impl.
 const FEATURE_FUNCTIONS: &[(&str, &str)] = &[

@@ -9,19 +9,31 @@ use async_trait::async_trait;
 use crate::store::StoreError;
 use crate::wire::error::Refusal;
 
+#[cfg(feature = "jwt")]
+mod assertion;
 mod authenticated;
 mod credentials;
+#[cfg(feature = "jwks")]
+mod jwks;
 mod metadata;
 mod registered;
 mod registry;
+#[cfg(feature = "jwt")]
+mod replay;
 mod secret;
 
 pub use crate::auth_method::AuthMethod;
 pub use crate::auth_method::AuthMethods;
+#[cfg(feature = "jwt")]
+pub use assertion::Assertions;
 pub use authenticated::AuthenticatedClient;
 pub use authenticated::ClientKind;
 pub use credentials::Credentials;
 pub use credentials::Presented;
+#[cfg(feature = "jwks")]
+pub use jwks::JwksCache;
+#[cfg(feature = "jwks")]
+pub use jwks::JwksSource;
 pub use metadata::ClientMetadata;
 pub use metadata::InvalidMetadata;
 pub use registered::RegisteredClients;
@@ -29,6 +41,16 @@ pub use registry::Client;
 pub use registry::ClientRef;
 pub use registry::ClientRegistry;
 pub use registry::ClientTable;
+#[cfg(feature = "jwt")]
+pub use replay::AssertionUse;
+#[cfg(feature = "jwt")]
+pub use replay::LedgerReplayGuard;
+#[cfg(feature = "jwt")]
+pub use replay::MemoryReplayGuard;
+#[cfg(feature = "jwt")]
+pub use replay::ReplayGuard;
+#[cfg(feature = "jwt")]
+pub use replay::Use;
 pub use secret::SecretDigest;
 
 /// Decides whether credentials are a registered client's.

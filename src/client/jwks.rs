@@ -1,0 +1,196 @@
+//! Key sets that clients publish (`jwks_uri`): fetched by the host, cached here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::clock::Timestamp;
+use crate::jose::JwkSet;
+use crate::store::StoreError;
+
+/// Fetches a client's key set.
+///
+/// This crate opens no connection; the host has an HTTP client already.
+///
+/// ```
+/// use annul::client::JwksSource;
+/// use annul::jose::JwkSet;
+/// use annul::store::StoreError;
+/// use async_trait::async_trait;
+///
+/// # struct Http;
+/// # impl Http { async fn get(&self, _: &str) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) } }
+/// struct Fetch(Http);
+///
+/// #[async_trait]
+/// impl JwksSource for Fetch {
+///     async fn fetch(&self, uri: &str) -> Result<JwkSet, StoreError> {
+///         let body = self.get(uri).await.map_err(StoreError::unavailable)?;
+///         JwkSet::from_json(&body).map_err(StoreError::corrupt)
+///     }
+/// }
+/// ```
+///
+/// # Security
+///
+/// `uri` is what a client registered, and never anything out of a request. Where clients register themselves, it may
+/// still point into the server's own network: accept https alone, follow no redirects, refuse private addresses, and
+/// limit time and size.
+#[async_trait]
+pub trait JwksSource: Send + Sync {
+    /// Fetches the set at this URL. Called by [`JwksCache`], never more than once at a time for one URL.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError`]: it cannot be had now, or is no key set. What was fetched before goes on being used.
+    async fn fetch(&self, uri: &str) -> Result<JwkSet, StoreError>;
+}
+
+/// Remembers fetched key sets, and fetches them again when they are old or a key is not among them.
+///
+/// One in an [`Arc`] can serve both `Assertions` and `Certificates`.
+///
+/// However often a `kid` is presented that nobody has, a set is fetched at most once in an
+/// [interval](Self::refetch_interval), and by one request at a time; the others wait for it. A set that cannot be fetched
+/// leaves the one before in use. Without any, the client cannot authenticate, and is refused as an unknown one is.
+///
+/// ```
+/// # use annul::client::{JwksCache, JwksSource};
+/// # fn demo(source: impl JwksSource + 'static) {
+/// use std::time::Duration;
+///
+/// let cache = JwksCache::new(source).lifetime(Duration::from_secs(3_600));
+/// # }
+/// ```
+pub struct JwksCache {
+    source: Box<dyn JwksSource>,
+    lifetime: Duration,
+    interval: Duration,
+    capacity: usize,
+    entries: Mutex<HashMap<Box<str>, Arc<Entry>>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    state: Mutex<State>,
+    /// Held by the one request that fetches.
+    fetching: AsyncMutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    keys: Option<Arc<JwkSet>>,
+    fetched_at: Timestamp,
+    /// The last attempt, whatever came of it.
+    tried_at: Option<Timestamp>,
+}
+
+impl JwksCache {
+    /// A cache in front of `source`: sets live ten minutes, are fetched at most once a minute, and 10 000 are remembered.
+    pub fn new(source: impl JwksSource + 'static) -> Self {
+        Self {
+            source: Box::new(source),
+            lifetime: Duration::from_secs(600),
+            interval: Duration::from_secs(60),
+            capacity: 10_000,
+            entries: Mutex::default(),
+        }
+    }
+
+    /// How long a set is used before it is fetched again. A key that a client withdrew goes on being accepted for so long.
+    #[must_use]
+    pub const fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// How much time lies between two attempts to fetch the same set, at least.
+    #[must_use]
+    pub const fn refetch_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// How many sets are remembered.
+    #[must_use]
+    pub const fn capacity(mut self, sets: usize) -> Self {
+        self.capacity = sets;
+        self
+    }
+
+    /// The set at `uri`, with the key `kid` in it if that can be had; none if it was never fetched. For authenticators of a
+    /// host's own too.
+    pub async fn keys(
+        &self,
+        uri: &str,
+        kid: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Arc<JwkSet>> {
+        let entry = self.entry(uri);
+        if self.is_enough(&entry.state(), kid, now) {
+            return entry.state().keys;
+        }
+        let _one_at_a_time = entry.fetching.lock().await;
+        // Whoever held it before has fetched, perhaps.
+        if self.is_enough(&entry.state(), kid, now) {
+            return entry.state().keys;
+        }
+        // Before the fetch, which may be dropped half way: then too, the next one waits its turn.
+        entry.change(|state| state.tried_at = Some(now));
+        if let Ok(keys) = self.source.fetch(uri).await {
+            entry.change(|state| {
+                state.keys = Some(Arc::new(keys));
+                state.fetched_at = now;
+            });
+        }
+        entry.state().keys
+    }
+
+    /// Whether there is nothing to fetch: the set is fresh and has the key, or it was tried just now.
+    fn is_enough(&self, state: &State, kid: Option<&str>, now: Timestamp) -> bool {
+        let fresh = now < state.fetched_at + self.lifetime;
+        let found = state.keys.as_ref().is_some_and(|keys| kid.is_none_or(|kid| keys.names(kid)));
+        let waits = state.tried_at.is_some_and(|tried| now < tried + self.interval);
+        (fresh && found) || waits
+    }
+
+    fn entry(&self, uri: &str) -> Arc<Entry> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get(uri) {
+            return Arc::clone(entry);
+        }
+        if entries.len() >= self.capacity {
+            let oldest = entries.iter().min_by_key(|(_, entry)| entry.state().tried_at);
+            let oldest = oldest.map(|(uri, _)| uri.clone());
+            oldest.and_then(|uri| entries.remove(&uri));
+        }
+        let entry = Arc::new(Entry::default());
+        entries.insert(uri.into(), Arc::clone(&entry));
+        entry
+    }
+}
+
+impl Entry {
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl fmt::Debug for JwksCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwksCache")
+            .field("lifetime", &self.lifetime)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
