@@ -2,18 +2,82 @@
 
 use serde::Serialize;
 
-use crate::client::AuthMethod;
+use crate::auth_method::AuthMethod;
+use crate::auth_method::AuthMethods;
 use crate::issuer::InvalidUrl;
 use crate::issuer::Issuer;
 use crate::issuer::check_url;
+use crate::jose::Algorithm;
+use crate::jose::Algorithms;
+
+/// The ways to authenticate at an endpoint, and the algorithms that assertions may be signed with.
+///
+/// A document that lists `private_key_jwt` or `client_secret_jwt` must list their algorithms (RFC 8414 section 2), so the
+/// two go together: asymmetric algorithms with the one, MACs with the other, and none where neither is offered.
+///
+/// ```
+/// use annul::Policy;
+/// use annul::client::RegisteredClients;
+/// use annul::metadata::Offer;
+///
+/// let (clients, policy) = (RegisteredClients::default(), Policy::default());
+/// let offer = Offer::new(clients.auth_methods(&policy), policy.assertions.algorithms);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    methods: AuthMethods,
+    algorithms: Algorithms,
+}
+
+impl Offer {
+    /// These methods, and for assertions these algorithms.
+    pub const fn new(methods: AuthMethods, algorithms: Algorithms) -> Self {
+        Self { methods, algorithms }
+    }
+
+    fn method_names(self) -> Vec<&'static str> {
+        self.methods.iter().map(AuthMethod::as_str).collect()
+    }
+
+    fn algorithm_names(self) -> Vec<&'static str> {
+        let offered = |algorithm: &Algorithm| {
+            self.methods.contains(match algorithm.is_mac() {
+                true => AuthMethod::ClientSecretJwt,
+                false => AuthMethod::PrivateKeyJwt,
+            })
+        };
+        self.algorithms.iter().filter(offered).map(Algorithm::as_str).collect()
+    }
+}
+
+impl From<AuthMethods> for Offer {
+    /// With every algorithm that this crate verifies.
+    fn from(methods: AuthMethods) -> Self {
+        Self::new(methods, Algorithms::ALL)
+    }
+}
+
+impl From<&[AuthMethod]> for Offer {
+    /// With every algorithm that this crate verifies.
+    fn from(methods: &[AuthMethod]) -> Self {
+        AuthMethods::of(methods).into()
+    }
+}
+
+impl<const LEN: usize> From<&[AuthMethod; LEN]> for Offer {
+    /// With every algorithm that this crate verifies.
+    fn from(methods: &[AuthMethod; LEN]) -> Self {
+        AuthMethods::of(methods).into()
+    }
+}
 
 /// Authorization server metadata (RFC 8414 section 2): the members about revocation and introspection.
 ///
 /// Merge it into the document that the server publishes at `/.well-known/oauth-authorization-server`.
 ///
 /// ```
-/// use annul::client::AuthMethod;
 /// use annul::Issuer;
+/// use annul::client::AuthMethod;
 /// use annul::metadata::ServerMetadata;
 ///
 /// let issuer = Issuer::new("https://as.example").unwrap();
@@ -33,10 +97,14 @@ pub struct ServerMetadata {
     revocation_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     introspection_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
 }
 
 impl ServerMetadata {
@@ -46,8 +114,10 @@ impl ServerMetadata {
             issuer,
             revocation_endpoint: None,
             revocation_endpoint_auth_methods_supported: Vec::new(),
+            revocation_endpoint_auth_signing_alg_values_supported: Vec::new(),
             introspection_endpoint: None,
             introspection_endpoint_auth_methods_supported: Vec::new(),
+            introspection_endpoint_auth_signing_alg_values_supported: Vec::new(),
         }
     }
 
@@ -61,10 +131,12 @@ impl ServerMetadata {
     pub fn revocation(
         mut self,
         endpoint: impl Into<String>,
-        methods: &[AuthMethod],
+        offer: impl Into<Offer>,
     ) -> Result<Self, InvalidUrl> {
+        let offer = offer.into();
         self.revocation_endpoint = Some(self.endpoint(endpoint.into())?);
-        self.revocation_endpoint_auth_methods_supported = names(methods);
+        self.revocation_endpoint_auth_methods_supported = offer.method_names();
+        self.revocation_endpoint_auth_signing_alg_values_supported = offer.algorithm_names();
         Ok(self)
     }
 
@@ -77,11 +149,13 @@ impl ServerMetadata {
     pub fn introspection(
         mut self,
         endpoint: impl Into<String>,
-        methods: &[AuthMethod],
+        offer: impl Into<Offer>,
     ) -> Result<Self, InvalidUrl> {
+        let Offer { methods, algorithms } = offer.into();
+        let offer = Offer::new(methods.without(AuthMethod::None), algorithms);
         self.introspection_endpoint = Some(self.endpoint(endpoint.into())?);
-        self.introspection_endpoint_auth_methods_supported = names(methods);
-        self.introspection_endpoint_auth_methods_supported.retain(|method| *method != "none");
+        self.introspection_endpoint_auth_methods_supported = offer.method_names();
+        self.introspection_endpoint_auth_signing_alg_values_supported = offer.algorithm_names();
         Ok(self)
     }
 
@@ -95,14 +169,4 @@ impl ServerMetadata {
         check_url(&url, self.issuer.is_loopback())?;
         Ok(url)
     }
-}
-
-fn names(methods: &[AuthMethod]) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = Vec::with_capacity(methods.len());
-    for name in methods.iter().map(|method| method.as_str()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }

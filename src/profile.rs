@@ -5,6 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::auth_method::AuthMethod;
+use crate::auth_method::AuthMethods;
+use crate::jose::Algorithms;
+use crate::policy::AssertionPolicy;
+use crate::policy::AudiencePolicy;
 use crate::policy::BasicDecoding;
 use crate::policy::Cascade;
 use crate::policy::CascadePolicy;
@@ -86,6 +91,7 @@ pub fn by_name(name: &str) -> Option<Profile> {
         "standard" => standard(),
         "asgardeo" => asgardeo(),
         "django_oauth_toolkit" => django_oauth_toolkit(),
+        "fapi2" => fapi2(),
         "hyperid" => hyperid(),
         "keycloak" => keycloak(),
         "wso2" => wso2(),
@@ -207,6 +213,28 @@ pub fn django_oauth_toolkit() -> Profile {
     };
     let paths = Paths::new("/o/revoke_token/", "/o/logout/", "/o/introspect/");
     Profile { policy, paths }
+}
+
+/// FAPI 2.0 Security Profile (section 5.3.2.1): servers of banks, health services and governments.
+///
+/// Confidential clients only, by `private_key_jwt` or mutual TLS; assertions that are addressed to the issuer alone, as a
+/// string, and signed with PS256, ES256 or EdDSA on Ed25519. RSA keys below 2048 bits are refused under any policy. The
+/// rest is [`standard`]: FAPI 2.0 does not say how tokens are revoked.
+pub fn fapi2() -> Profile {
+    let policy = Policy {
+        auth_methods: AuthMethods::of(&[
+            AuthMethod::PrivateKeyJwt,
+            AuthMethod::SelfSignedTlsClientAuth,
+            AuthMethod::TlsClientAuth,
+        ]),
+        assertions: AssertionPolicy {
+            audience: AudiencePolicy::IssuerStringOnly,
+            algorithms: Algorithms::FAPI2,
+            ..AssertionPolicy::default()
+        },
+        ..Policy::default()
+    };
+    Profile { policy, paths: Paths::default() }
 }
 
 const WSO2_HEADERS: &[(&str, &str)] = &[

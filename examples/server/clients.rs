@@ -4,7 +4,6 @@ use annul::Timestamp;
 use annul::client::Client;
 use annul::client::ClientMetadata;
 use annul::client::ClientTable;
-use annul::client::SecretDigest;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,11 +47,10 @@ fn client(entry: &Value) -> Result<Client, String> {
 
     let mut client = Client::new(metadata);
     if let Some(secret) = &extras.client_secret {
-        let expires_at = match extras.client_secret_expires_at {
-            0 => None,
-            seconds => Some(Timestamp::from_unix_seconds(seconds)),
+        client = match extras.client_secret_expires_at {
+            0 => client.secret(secret),
+            seconds => client.secret_until(secret, Timestamp::from_unix_seconds(seconds)),
         };
-        client = client.secret_digest(SecretDigest::of(secret), expires_at);
     }
     for secret in &extras.previous_client_secrets {
         client = client.secret(secret);

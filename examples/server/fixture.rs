@@ -32,7 +32,7 @@ use crate::Failure;
 
 const STANDARD: &str = include_str!("fixtures/standard.json");
 
-const PROFILES: &str = "standard, asgardeo, django_oauth_toolkit, hyperid, keycloak, wso2";
+const PROFILES: &str = "standard, asgardeo, django_oauth_toolkit, fapi2, hyperid, keycloak, wso2";
 
 /// How long what does not say otherwise lives, in seconds.
 const ACCESS_TOKEN_LIFETIME: i64 = 3_600;
@@ -46,6 +46,8 @@ pub(crate) struct Fixture {
     profile: Option<String>,
     #[serde(default)]
     paths: RenamedPaths,
+    /// How far clients' clocks may be from ours, in seconds.
+    clock_skew: Option<u64>,
     /// Kept as they stand: one broken client must not hinder the others. See [`crate::clients`].
     pub(crate) clients: Vec<serde_json::Value>,
     #[serde(default)]
@@ -122,6 +124,9 @@ impl Fixture {
         let name = self.profile.as_deref().unwrap_or("standard");
         let mut profile = profile::by_name(name)
             .ok_or_else(|| format!("there is no profile {name}; this build has: {PROFILES}"))?;
+        if let Some(seconds) = self.clock_skew {
+            profile.policy.assertions.clock_skew = Duration::from_secs(seconds);
+        }
         let renamed = [
             (&mut profile.paths.revoke, &self.paths.revoke),
             (&mut profile.paths.logout, &self.paths.logout),

@@ -26,9 +26,12 @@ use std::sync::Arc;
 
 use annul::Authority;
 use annul::Clock;
+use annul::Issuer;
 use annul::MemoryStore;
 use annul::SystemClock;
+use annul::client::Assertions;
 use annul::client::RegisteredClients;
+use annul::metadata::Offer;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
@@ -84,12 +87,22 @@ async fn run(options: Options) -> Result<(), Failure> {
         generate::tokens(store.as_ref(), client, wanted, SystemClock.now()).await?;
     }
 
-    let mut authority = Authority::new(Arc::clone(&store), RegisteredClients::new(clients))
-        .policy(profile.policy.clone());
+    let issuer = fixture.issuer(address);
+    let mut clients = RegisteredClients::new(clients);
+    match Issuer::loopback(issuer.as_str()) {
+        Ok(issuer) => clients = clients.assertions(Assertions::new(issuer)),
+        // Nothing can be addressed to what is no issuer.
+        Err(error) => {
+            eprintln!("warning: no client can authenticate by assertion: {issuer}: {error}")
+        }
+    }
+    let policy = profile.policy;
+    let offer = Offer::new(clients.auth_methods(&policy), policy.assertions.algorithms);
+    let mut authority = Authority::new(Arc::clone(&store), clients).policy(policy);
     if let Some(origins) = origins {
         authority = authority.origins(origins);
     }
-    let app = routes::app(&authority, &profile.paths, fixture.issuer(address))?;
+    let app = routes::app(&authority, &profile.paths, &issuer, offer)?;
     let sweeping = tokio::spawn(background::sweep(store));
 
     // The first line is for programs: they wait for it, and learn the port that `:0` became.

@@ -8,7 +8,7 @@ use annul::Issuer;
 use annul::PresentedToken;
 use annul::TokenKind;
 use annul::Verdict;
-use annul::client::AuthMethod;
+use annul::metadata::Offer;
 use annul::metadata::ServerMetadata;
 use annul::profile::Paths;
 use axum::Router;
@@ -30,19 +30,20 @@ const FIXED: [&str; 4] = [
     "/healthz",
 ];
 
-/// How clients of this build can authenticate.
-const METHODS: [AuthMethod; 3] =
-    [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost, AuthMethod::None];
-
 /// Everything that is served.
-pub(crate) fn app(authority: &Authority, paths: &Paths, issuer: String) -> Result<Router, Failure> {
+pub(crate) fn app(
+    authority: &Authority,
+    paths: &Paths,
+    issuer: &str,
+    offer: Offer,
+) -> Result<Router, Failure> {
     check_paths(paths)?;
     let own = Router::new()
         .route("/resource", get(resource))
         .route("/healthz", get(healthz))
         .with_state(authority.clone());
     let mut app = annul::integration::axum::router(authority.clone(), paths).merge(own);
-    match metadata(&issuer, paths) {
+    match metadata(issuer, paths, offer) {
         Ok(document) => {
             let document: Arc<str> = document.into();
             let published = Router::new()
@@ -74,7 +75,7 @@ fn check_paths(paths: &Paths) -> Result<(), Failure> {
     Ok(())
 }
 
-fn metadata(issuer: &str, paths: &Paths) -> Result<String, InvalidUrl> {
+fn metadata(issuer: &str, paths: &Paths, offer: Offer) -> Result<String, InvalidUrl> {
     // Paths are from the root of the host, wherever on it the issuer is.
     let after_scheme = issuer.find("://").map_or(0, |at| at + 3);
     let end = issuer
@@ -83,8 +84,8 @@ fn metadata(issuer: &str, paths: &Paths) -> Result<String, InvalidUrl> {
         .map_or(issuer.len(), |slash| after_scheme + slash);
     let host = issuer.get(..end).unwrap_or(issuer);
     let document = ServerMetadata::new(Issuer::loopback(issuer)?)
-        .revocation(format!("{host}{}", paths.revoke), &METHODS)?
-        .introspection(format!("{host}{}", paths.introspect), &METHODS)?;
+        .revocation(format!("{host}{}", paths.revoke), offer)?
+        .introspection(format!("{host}{}", paths.introspect), offer)?;
     Ok(document.to_json())
 }
 

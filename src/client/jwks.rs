@@ -126,12 +126,7 @@ impl JwksCache {
 
     /// The set at `uri`, with the key `kid` in it if that can be had; none if it was never fetched. For authenticators of a
     /// host's own too.
-    pub async fn keys(
-        &self,
-        uri: &str,
-        kid: Option<&str>,
-        now: Timestamp,
-    ) -> Option<Arc<JwkSet>> {
+    pub async fn keys(&self, uri: &str, kid: Option<&str>, now: Timestamp) -> Option<Arc<JwkSet>> {
         let entry = self.entry(uri);
         if self.is_enough(&entry.state(), kid, now) {
             return entry.state().keys;

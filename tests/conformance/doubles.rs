@@ -281,7 +281,7 @@ pub(crate) fn server_with(clients: ClientTable, policy: impl Into<Policy>) -> Se
     Server { authority, store, clock }
 }
 
-/// The names of all profiles.
+/// The names of all profiles under which clients may have secrets.
 pub(crate) const PROFILES: [&str; 6] =
     ["standard", "asgardeo", "django_oauth_toolkit", "hyperid", "keycloak", "wso2"];
 

@@ -3,10 +3,17 @@
 
 use annul::InvalidUrl;
 use annul::Issuer;
+use annul::Policy;
+use annul::client::Assertions;
 use annul::client::AuthMethod;
+use annul::client::AuthMethods;
 use annul::client::ClientMetadata;
 use annul::client::InvalidMetadata;
+use annul::client::RegisteredClients;
+use annul::jose::Algorithms;
+use annul::metadata::Offer;
 use annul::metadata::ServerMetadata;
+use annul::profile;
 use serde_json::Value;
 use serde_json::json;
 
@@ -32,9 +39,10 @@ pub(crate) const INDEX: Index = Index {
         ),
         (
             "MET-03",
-            Status::NotDone(
-                "the signing algorithms are published together with the JWT methods that need them, which come later",
-            ),
+            Status::Tested(&[
+                "met_03_algorithms_are_listed_with_the_methods_that_need_them_and_never_without",
+                "met_03_what_is_listed_is_what_is_switched_on",
+            ]),
         ),
         ("MET-04", Status::Tested(&["met_04_the_introspection_endpoint_never_lists_none"])),
         ("MET-05", Status::Tested(&["met_05_members_with_nothing_to_say_are_left_out"])),
@@ -184,6 +192,71 @@ fn met_04_the_introspection_endpoint_never_lists_none() {
             "introspection_endpoint_auth_methods_supported": ["client_secret_post"],
         })
     );
+}
+
+const ALGORITHMS: [&str; 2] = [
+    "revocation_endpoint_auth_signing_alg_values_supported",
+    "introspection_endpoint_auth_signing_alg_values_supported",
+];
+
+fn algorithms(offer: Offer) -> [Value; 2] {
+    let metadata = server()
+        .revocation("https://as.example/revoke", offer)
+        .and_then(|metadata| metadata.introspection("https://as.example/introspect", offer));
+    let document = document(&metadata.unwrap());
+    ALGORITHMS.map(|member| document.get(member).cloned().unwrap_or_default())
+}
+
+#[test]
+fn met_03_algorithms_are_listed_with_the_methods_that_need_them_and_never_without() {
+    let macs = json!(["HS256", "HS384", "HS512"]);
+    let signatures =
+        json!(["ES256", "ES384", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]);
+    for (method, _) in METHODS {
+        let expected = if method == AuthMethod::ClientSecretJwt {
+            macs.clone()
+        } else if method == AuthMethod::PrivateKeyJwt {
+            signatures.clone()
+        } else {
+            Value::Null
+        };
+        let listed = algorithms(Offer::from(&[method]));
+        assert_eq!(listed, [expected.clone(), expected], "{method:?}");
+    }
+    // None of them, where the policy allows no algorithm: members without elements are left out.
+    let nothing = Offer::new(AuthMethods::ALL, Algorithms::default());
+    assert_eq!(algorithms(nothing), [Value::Null, Value::Null]);
+}
+
+#[test]
+fn met_03_what_is_listed_is_what_is_switched_on() {
+    let offer = |clients: &RegisteredClients, policy: &Policy| {
+        let offer = Offer::new(clients.auth_methods(policy), policy.assertions.algorithms);
+        let metadata = server().revocation("https://as.example/revoke", offer).unwrap();
+        let document = document(&metadata);
+        let members = ["revocation_endpoint_auth_methods_supported", ALGORITHMS[0]];
+        members.map(|member| document.get(member).cloned().unwrap_or_default())
+    };
+    let plain = RegisteredClients::default();
+    let secrets = json!(["client_secret_basic", "client_secret_post", "none"]);
+    assert_eq!(offer(&plain, &Policy::default()), [secrets, Value::Null]);
+    assert_eq!(offer(&plain, &profile::fapi2().policy), [Value::Null, Value::Null]);
+
+    let issuer = Issuer::new("https://as.example").unwrap();
+    let asserting = RegisteredClients::default().assertions(Assertions::new(issuer));
+    let [methods, algorithms] = offer(&asserting, &Policy::default());
+    let all = [
+        "client_secret_basic",
+        "client_secret_jwt",
+        "client_secret_post",
+        "none",
+        "private_key_jwt",
+    ];
+    assert_eq!(methods, json!(all));
+    assert_eq!(algorithms.as_array().unwrap().len(), 12);
+    // FAPI 2.0 section 5.4.1.
+    let fapi = offer(&asserting, &profile::fapi2().policy);
+    assert_eq!(fapi, [json!(["private_key_jwt"]), json!(["ES256", "EdDSA", "PS256"])]);
 }
 
 #[test]
