@@ -1,7 +1,7 @@
 //! What a caller offers to prove who it is: exactly one mechanism.
 
-use std::borrow::Cow;
-
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use crate::client::authenticated::AuthenticatedClient;
@@ -220,17 +220,11 @@ fn other_scheme(header: &[u8]) -> Option<(&str, PresentedSecret<'_>)> {
 /// The `sub` of a JWT's payload. Nothing is verified: this only says whom the caller wants to be.
 fn subject_of<'a>(assertion: &str, scratch: &'a mut Scratch) -> Option<&'a str> {
     #[derive(Deserialize)]
-    struct Payload<'p> {
-        #[serde(borrow)]
-        sub: Option<Cow<'p, str>>,
+    struct Payload {
+        sub: String,
     }
 
-    let payload = assertion.split('.').nth(1)?;
-    let payload: Payload<'a> = serde_json::from_slice(scratch.decode(payload)?).ok()?;
-    match payload.sub? {
-        Cow::Borrowed(subject) => Some(subject),
-        // An identifier that has to be escaped in JSON is nobody's: `VSCHAR`, RFC 6749 appendix A.1.
-        Cow::Owned(_) => None,
-    }
-    .filter(|subject| !basic::has_control(subject))
+    let payload = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1)?).ok()?;
+    let Payload { sub } = serde_json::from_slice(&payload).ok()?;
+    Some(scratch.keep(sub)).filter(|subject| !basic::has_control(subject))
 }

@@ -5,7 +5,6 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::wire::form;
 
@@ -29,11 +28,10 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Decodes base64url without padding, as JWTs have it.
-    pub(crate) fn decode(&mut self, base64url: &str) -> Option<&[u8]> {
-        self.heap.clear();
-        URL_SAFE_NO_PAD.decode_vec(base64url, &mut self.heap).ok()?;
-        Some(&self.heap)
+    /// Keeps a text for as long as the credentials are looked at.
+    pub(crate) fn keep(&mut self, text: String) -> &str {
+        self.decoded = text;
+        &self.decoded
     }
 }
 
