@@ -31,7 +31,7 @@ use crate::store::StoreError;
 /// #[async_trait]
 /// impl JwksSource for Fetch {
 ///     async fn fetch(&self, uri: &str) -> Result<JwkSet, StoreError> {
-///         let body = self.get(uri).await.map_err(StoreError::unavailable)?;
+///         let body = self.0.get(uri).await.map_err(StoreError::unavailable)?;
 ///         JwkSet::from_json(&body).map_err(StoreError::corrupt)
 ///     }
 /// }
