@@ -127,13 +127,23 @@ impl JwksCache {
     /// The set at `uri`, with the key `kid` in it if that can be had; none if it was never fetched. For authenticators of a
     /// host's own too.
     pub async fn keys(&self, uri: &str, kid: Option<&str>, now: Timestamp) -> Option<Arc<JwkSet>> {
+        self.keys_with(uri, |keys| kid.is_none_or(|kid| keys.names(kid)), now).await
+    }
+
+    /// The set at `uri`, with what is wanted in it if that can be had.
+    pub(super) async fn keys_with(
+        &self,
+        uri: &str,
+        has_wanted: impl Fn(&JwkSet) -> bool + Send + Sync,
+        now: Timestamp,
+    ) -> Option<Arc<JwkSet>> {
         let entry = self.entry(uri);
-        if self.is_enough(&entry.state(), kid, now) {
+        if self.is_enough(&entry.state(), &has_wanted, now) {
             return entry.state().keys;
         }
         let _one_at_a_time = entry.fetching.lock().await;
         // Whoever held it before has fetched, perhaps.
-        if self.is_enough(&entry.state(), kid, now) {
+        if self.is_enough(&entry.state(), &has_wanted, now) {
             return entry.state().keys;
         }
         // Before the fetch, which may be dropped half way: then too, the next one waits its turn.
@@ -147,10 +157,15 @@ impl JwksCache {
         entry.state().keys
     }
 
-    /// Whether there is nothing to fetch: the set is fresh and has the key, or it was tried just now.
-    fn is_enough(&self, state: &State, kid: Option<&str>, now: Timestamp) -> bool {
+    /// Whether there is nothing to fetch: the set is fresh and has what is wanted, or it was tried just now.
+    fn is_enough(
+        &self,
+        state: &State,
+        has_wanted: &impl Fn(&JwkSet) -> bool,
+        now: Timestamp,
+    ) -> bool {
         let fresh = now < state.fetched_at + self.lifetime;
-        let found = state.keys.as_ref().is_some_and(|keys| kid.is_none_or(|kid| keys.names(kid)));
+        let found = state.keys.as_ref().is_some_and(|keys| has_wanted(keys));
         let waits = state.tried_at.is_some_and(|tried| now < tried + self.interval);
         (fresh && found) || waits
     }
