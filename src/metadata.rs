@@ -105,6 +105,23 @@ pub struct ServerMetadata {
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Aliases::are_none")]
+    mtls_endpoint_aliases: Aliases,
+}
+
+/// The endpoints as clients with a certificate call them (RFC 8705 section 5).
+#[derive(Clone, Debug, Serialize)]
+struct Aliases {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection_endpoint: Option<String>,
+}
+
+impl Aliases {
+    const fn are_none(&self) -> bool {
+        self.revocation_endpoint.is_none() && self.introspection_endpoint.is_none()
+    }
 }
 
 impl ServerMetadata {
@@ -118,6 +135,10 @@ impl ServerMetadata {
             introspection_endpoint: None,
             introspection_endpoint_auth_methods_supported: Vec::new(),
             introspection_endpoint_auth_signing_alg_values_supported: Vec::new(),
+            mtls_endpoint_aliases: Aliases {
+                revocation_endpoint: None,
+                introspection_endpoint: None,
+            },
         }
     }
 
@@ -156,6 +177,42 @@ impl ServerMetadata {
         self.introspection_endpoint = Some(self.endpoint(endpoint.into())?);
         self.introspection_endpoint_auth_methods_supported = offer.method_names();
         self.introspection_endpoint_auth_signing_alg_values_supported = offer.algorithm_names();
+        Ok(self)
+    }
+
+    /// Publishes another URL of the revocation endpoint, for clients that authenticate by certificate (RFC 8705
+    /// section 5). For servers that ask for certificates on a host or port of its own, so that browsers
+    /// elsewhere are not asked.
+    ///
+    /// ```
+    /// use annul::client::AuthMethod;
+    /// use annul::Issuer;
+    /// use annul::metadata::ServerMetadata;
+    ///
+    /// # fn main() -> Result<(), annul::InvalidUrl> {
+    /// let methods = [AuthMethod::TlsClientAuth, AuthMethod::None];
+    /// let metadata = ServerMetadata::new(Issuer::new("https://as.example")?)
+    ///     .revocation("https://as.example/revoke", &methods)?
+    ///     .mtls_revocation("https://mtls.as.example/revoke")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidUrl`]: as for [`revocation`](Self::revocation).
+    pub fn mtls_revocation(mut self, endpoint: impl Into<String>) -> Result<Self, InvalidUrl> {
+        self.mtls_endpoint_aliases.revocation_endpoint = Some(self.endpoint(endpoint.into())?);
+        Ok(self)
+    }
+
+    /// Publishes another URL of the introspection endpoint, for clients that authenticate by certificate.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidUrl`]: as for [`revocation`](Self::revocation).
+    pub fn mtls_introspection(mut self, endpoint: impl Into<String>) -> Result<Self, InvalidUrl> {
+        self.mtls_endpoint_aliases.introspection_endpoint = Some(self.endpoint(endpoint.into())?);
         Ok(self)
     }
 

@@ -46,11 +46,13 @@ pub(crate) const INDEX: Index = Index {
         ),
         ("MET-04", Status::Tested(&["met_04_the_introspection_endpoint_never_lists_none"])),
         ("MET-05", Status::Tested(&["met_05_members_with_nothing_to_say_are_left_out"])),
+        // Status lists and grant management are announced by the features that bring them.
         (
             "MET-07",
-            Status::NotDone(
-                "aliases for mutual TLS, status lists and grant management come with the features they announce",
-            ),
+            Status::Tested(&[
+                "met_07_the_aliases_for_mutual_tls_stand_in_an_object_of_their_own",
+                "met_07_an_alias_is_https_like_the_endpoint_itself",
+            ]),
         ),
         (
             "MET-08",
@@ -270,6 +272,48 @@ fn met_05_members_with_nothing_to_say_are_left_out() {
     for (name, value) in document.as_object().unwrap() {
         assert!(value.is_string(), "{name}: {value}");
     }
+}
+
+#[test]
+fn met_07_the_aliases_for_mutual_tls_stand_in_an_object_of_their_own() {
+    let methods = [AuthMethod::TlsClientAuth];
+    let metadata = server()
+        .revocation("https://as.example/revoke", &methods)
+        .and_then(|metadata| metadata.mtls_revocation("https://mtls.as.example/revoke"))
+        .unwrap();
+    // An endpoint without an alias has no member.
+    assert_eq!(
+        document(&metadata),
+        json!({
+            "issuer": "https://as.example",
+            "revocation_endpoint": "https://as.example/revoke",
+            "revocation_endpoint_auth_methods_supported": ["tls_client_auth"],
+            "mtls_endpoint_aliases": { "revocation_endpoint": "https://mtls.as.example/revoke" },
+        })
+    );
+    let metadata = metadata.mtls_introspection("https://mtls.as.example/introspect").unwrap();
+    assert_eq!(
+        document(&metadata)["mtls_endpoint_aliases"],
+        json!({
+            "revocation_endpoint": "https://mtls.as.example/revoke",
+            "introspection_endpoint": "https://mtls.as.example/introspect",
+        })
+    );
+}
+
+#[test]
+fn met_07_an_alias_is_https_like_the_endpoint_itself() {
+    for (url, error) in [
+        ("http://mtls.as.example/revoke", InvalidUrl::NotHttps),
+        ("http://127.0.0.1/revoke", InvalidUrl::NotHttps),
+        ("https://mtls.as.example/revoke#x", InvalidUrl::Fragment),
+        ("https:///revoke", InvalidUrl::NotAbsolute),
+    ] {
+        assert_eq!(server().mtls_revocation(url).unwrap_err(), error, "{url}");
+        assert_eq!(server().mtls_introspection(url).unwrap_err(), error, "{url}");
+    }
+    let local = ServerMetadata::new(Issuer::loopback("http://127.0.0.1:8080").unwrap());
+    assert!(local.mtls_revocation("https://127.0.0.1:8443/revoke").is_ok());
 }
 
 #[test]
