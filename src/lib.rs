@@ -105,7 +105,8 @@
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `sync`, getrandom |
-//! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` | no | tokio's `sync` |
+//! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `sync` |
+//! | `mtls` | `client::Certificates`: `tls_client_auth`, `self_signed_tls_client_auth` | no | x509-parser, tokio's `sync` |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
 //!

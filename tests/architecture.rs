@@ -22,6 +22,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
         Floor::Apart,
         &[
             "client/assertion",
+            "client/certificate",
             "client/jwks",
             "client/registered",
             "client/registry",
@@ -38,6 +39,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
 /// Implementations: only their own subject may name them. A flow that did would be tied to one of them.
 const IMPLEMENTATIONS: &[&str] = &[
     "client/assertion",
+    "client/certificate",
     "client/jwks",
     "client/registered",
     "client/registry",

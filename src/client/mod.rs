@@ -12,6 +12,8 @@ use crate::wire::error::Refusal;
 #[cfg(feature = "jwt")]
 mod assertion;
 mod authenticated;
+#[cfg(feature = "mtls")]
+mod certificate;
 mod credentials;
 #[cfg(feature = "jwks")]
 mod jwks;
@@ -28,6 +30,8 @@ pub use crate::auth_method::AuthMethods;
 pub use assertion::Assertions;
 pub use authenticated::AuthenticatedClient;
 pub use authenticated::ClientKind;
+#[cfg(feature = "mtls")]
+pub use certificate::Certificates;
 pub use credentials::Credentials;
 pub use credentials::Presented;
 #[cfg(feature = "jwks")]

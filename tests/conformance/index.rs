@@ -22,6 +22,8 @@ const ALL: &[&Index] = &[
     &crate::metadata::INDEX,
     &crate::rfc6749::INDEX,
     &crate::rfc7009::INDEX,
+    #[cfg(feature = "mtls")]
+    &crate::rfc8705::INDEX,
     &crate::rotation::INDEX,
     &crate::sessions::INDEX,
 ];
@@ -42,6 +44,8 @@ const REQUIRED: &[(&str, &[u32])] = &[
     ("SID", &[1, 2]),
     ("MET", &[1, 2, 3, 4, 5, 7, 8, 9, 10]),
     ("INT", &[1, 2, 3, 4, 5, 6, 7]),
+    #[cfg(feature = "mtls")]
+    ("TLS", &[1, 2, 3, 4, 5, 6]),
     ("KC", &[1, 2, 3, 4, 5, 6, 7, 20, 21, 22, 23, 24]),
 ];
 

@@ -12,5 +12,7 @@ mod keycloak;
 mod metadata;
 mod rfc6749;
 mod rfc7009;
+#[cfg(feature = "mtls")]
+mod rfc8705;
 mod rotation;
 mod sessions;
