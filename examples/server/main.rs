@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Black-box tests, OAuth clients and load generators talk to it, so its flags, routes and fixture format are
-//! an interface. It speaks plain HTTP: put a proxy that ends TLS before it, or bind it to loopback.
+//! an interface. It speaks plain HTTP: put a proxy that ends TLS before it, or bind it to loopback. With
+//! `--tls-listen` it speaks TLS beside it; see [`tls`] for how a client's certificate gets into a request.
 //!
 //! Read [`routes`] to see how the endpoints are mounted, and [`fixture`] to see how tokens, sessions and
 //! clients get into a store; the rest is flags and text.
@@ -17,6 +18,7 @@ mod fixture;
 mod generate;
 mod options;
 mod routes;
+mod tls;
 
 use std::error::Error;
 use std::io::Write;
@@ -30,6 +32,7 @@ use annul::Issuer;
 use annul::MemoryStore;
 use annul::SystemClock;
 use annul::client::Assertions;
+use annul::client::Certificates;
 use annul::client::RegisteredClients;
 use annul::metadata::Offer;
 use axum::serve::ListenerExt;
@@ -38,6 +41,8 @@ use tokio::net::TcpListener;
 use crate::fixture::Fixture;
 use crate::options::Asked;
 use crate::options::Options;
+use crate::tls::Peer;
+use crate::tls::TlsListener;
 
 /// What can go wrong on the way to a running server ends up as one line on standard error.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -79,6 +84,11 @@ async fn run(options: Options) -> Result<(), Failure> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
+    let secure = match &options.tls {
+        Some(options) => Some(TlsListener::bind(options).await?),
+        None => None,
+    };
+    let secure_address = secure.as_ref().map(TlsListener::address).transpose()?;
 
     let store = Arc::new(MemoryStore::new());
     fixture::load(&fixture, store.as_ref(), SystemClock.now()).await?;
@@ -96,17 +106,23 @@ async fn run(options: Options) -> Result<(), Failure> {
             eprintln!("warning: no client can authenticate by assertion: {issuer}: {error}")
         }
     }
+    if secure.is_some() {
+        clients = clients.certificates(Certificates::new());
+    }
     let policy = profile.policy;
     let offer = Offer::new(clients.auth_methods(&policy), policy.assertions.algorithms);
     let mut authority = Authority::new(Arc::clone(&store), clients).policy(policy);
     if let Some(origins) = origins {
         authority = authority.origins(origins);
     }
-    let app = routes::app(&authority, &profile.paths, &issuer, offer)?;
+    let app = routes::app(&authority, &profile.paths, &issuer, offer, secure_address)?;
     let sweeping = tokio::spawn(background::sweep(store));
 
     // The first line is for programs: they wait for it, and learn the port that `:0` became.
     say(&format!("listening on http://{address}\n"));
+    if let Some(address) = secure_address {
+        say(&format!("listening on https://{address}\n"));
+    }
     if options.fixtures.is_none() {
         say(&banner::text(address, known_clients));
     }
@@ -116,8 +132,22 @@ async fn run(options: Options) -> Result<(), Failure> {
             eprintln!("warning: TCP_NODELAY: {error}");
         }
     });
+    let serving_tls = {
+        let app = tls::app(app.clone()).into_make_service_with_connect_info::<Peer>();
+        async move {
+            match secure {
+                Some(listener) => {
+                    axum::serve(listener, app)
+                        .with_graceful_shutdown(background::stop_asked())
+                        .await
+                }
+                None => Ok(()),
+            }
+        }
+    };
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(background::stop_asked());
+    let serving = async { tokio::try_join!(serving.into_future(), serving_tls).map(drop) };
     let outcome = tokio::select! {
         outcome = serving => outcome,
         // A client that never finishes its request must not keep the process alive.

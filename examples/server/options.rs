@@ -1,6 +1,8 @@
-//! The command line: five flags, read by hand.
+//! The command line, read by hand.
 
 use std::path::PathBuf;
+
+use crate::tls::TlsOptions;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -16,6 +18,12 @@ Options:
   --store memory         where tokens are kept; `memory` is the one store of this build
   --generate-tokens N    makes N more live access tokens of the first client ...
   --token-file FILE      ... and writes them here, one per line
+  --tls-listen HOST:PORT where to listen for TLS as well, with the same routes; clients may show a
+                         certificate; the second line printed says which port it is
+  --tls-certificate FILE.pem   the server's certificate, and those between it and its authority
+  --tls-key FILE.pem           its private key
+  --tls-client-ca FILE.pem     the authority that `tls_client_auth` trusts; without it, nobody
+                         authenticates by that method
   --help                 prints this
 
 Routes (the fixture's profile, or its `paths`, rename the first three):
@@ -47,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) fixtures: Option<PathBuf>,
     /// Tokens to make before serving.
     pub(crate) generate: Option<Generate>,
+    /// Where to listen for TLS, if at all.
+    pub(crate) tls: Option<TlsOptions>,
 }
 
 /// Tokens to make, and where to write them.
@@ -64,6 +74,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
     let mut fixtures = None;
     let mut count = None;
     let mut file = None;
+    let mut tls_listen = None;
+    let mut tls_certificate = None;
+    let mut tls_key = None;
+    let mut tls_client_ca = None;
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let (flag, mut inline) = match argument.split_once('=') {
@@ -87,6 +101,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
                 count = Some(number.map_err(|_| format!("{flag} wants a number, not {text}"))?);
             }
             "--token-file" => file = Some(PathBuf::from(value()?)),
+            "--tls-listen" => tls_listen = Some(value()?),
+            "--tls-certificate" => tls_certificate = Some(PathBuf::from(value()?)),
+            "--tls-key" => tls_key = Some(PathBuf::from(value()?)),
+            "--tls-client-ca" => tls_client_ca = Some(PathBuf::from(value()?)),
             "--help" | "-h" => return Ok(Asked::Help),
             _ => return Err(format!("unknown argument {argument}")),
         }
@@ -100,7 +118,17 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
         (Some(_), None) => return Err("--generate-tokens wants --token-file beside it".to_owned()),
         (None, Some(_)) => return Err("--token-file wants --generate-tokens beside it".to_owned()),
     };
-    Ok(Asked::Run(Options { listen, fixtures, generate }))
+    let tls = match (tls_listen, tls_certificate, tls_key, tls_client_ca) {
+        (Some(listen), Some(certificate), Some(key), client_ca) => {
+            Some(TlsOptions { listen, certificate, key, client_ca })
+        }
+        (None, None, None, None) => None,
+        _ => {
+            let together = "--tls-listen, --tls-certificate and --tls-key go together";
+            return Err(format!("{together}; --tls-client-ca may stand beside them"));
+        }
+    };
+    Ok(Asked::Run(Options { listen, fixtures, generate, tls }))
 }
 
 /// A URL may hold a password, so only its scheme is repeated.

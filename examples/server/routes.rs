@@ -1,5 +1,6 @@
 //! The routes: the crate's router, and beside it what every authorization server has of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use annul::Authority;
@@ -21,6 +22,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use crate::Failure;
+use crate::fixture::reachable;
 
 /// The routes whose paths are not the fixture's to choose.
 const FIXED: [&str; 4] = [
@@ -36,6 +38,7 @@ pub(crate) fn app(
     paths: &Paths,
     issuer: &str,
     offer: Offer,
+    tls: Option<SocketAddr>,
 ) -> Result<Router, Failure> {
     check_paths(paths)?;
     let own = Router::new()
@@ -43,7 +46,7 @@ pub(crate) fn app(
         .route("/healthz", get(healthz))
         .with_state(authority.clone());
     let mut app = annul::integration::axum::router(authority.clone(), paths).merge(own);
-    match metadata(issuer, paths, offer) {
+    match metadata(issuer, paths, offer, tls) {
         Ok(document) => {
             let document: Arc<str> = document.into();
             let published = Router::new()
@@ -75,7 +78,12 @@ fn check_paths(paths: &Paths) -> Result<(), Failure> {
     Ok(())
 }
 
-fn metadata(issuer: &str, paths: &Paths, offer: Offer) -> Result<String, InvalidUrl> {
+fn metadata(
+    issuer: &str,
+    paths: &Paths,
+    offer: Offer,
+    tls: Option<SocketAddr>,
+) -> Result<String, InvalidUrl> {
     // Paths are from the root of the host, wherever on it the issuer is.
     let after_scheme = issuer.find("://").map_or(0, |at| at + 3);
     let end = issuer
@@ -83,9 +91,14 @@ fn metadata(issuer: &str, paths: &Paths, offer: Offer) -> Result<String, Invalid
         .and_then(|rest| rest.find('/'))
         .map_or(issuer.len(), |slash| after_scheme + slash);
     let host = issuer.get(..end).unwrap_or(issuer);
-    let document = ServerMetadata::new(Issuer::loopback(issuer)?)
+    let mut document = ServerMetadata::new(Issuer::loopback(issuer)?)
         .revocation(format!("{host}{}", paths.revoke), offer)?
         .introspection(format!("{host}{}", paths.introspect), offer)?;
+    if let Some(address) = tls.map(reachable) {
+        document = document
+            .mtls_revocation(format!("https://{address}{}", paths.revoke))?
+            .mtls_introspection(format!("https://{address}{}", paths.introspect))?;
+    }
     Ok(document.to_json())
 }
 

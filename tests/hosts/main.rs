@@ -24,6 +24,7 @@ mod keycloak;
 mod process;
 mod sockets;
 mod standard;
+mod tls;
 mod wso2;
 
 /// Each requirement of these three systems has a test that begins with its number, or stands in the table at

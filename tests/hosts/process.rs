@@ -35,7 +35,7 @@ fn a_store_that_is_not_built_is_refused_by_name_and_its_password_is_not_shown() 
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_refused() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--nonsense"], "--nonsense"),
         (&["extra"], "extra"),
         (&["--listen"], "--listen"),
@@ -43,6 +43,9 @@ fn a_command_line_that_makes_no_sense_is_refused() {
         (&["--token-file", "x"], "--generate-tokens"),
         (&["--generate-tokens", "many", "--token-file", "x"], "many"),
         (&["--fixtures="], "--fixtures"),
+        (&["--tls-listen", "127.0.0.1:0"], "--tls-certificate"),
+        (&["--tls-certificate", "x", "--tls-key", "x"], "--tls-listen"),
+        (&["--tls-client-ca", "x"], "--tls-key"),
     ];
     for (arguments, wanted) in cases {
         assert_refused(&run(arguments), 2, &[wanted, "--help"]);
@@ -60,6 +63,10 @@ fn help_names_every_flag_and_what_is_not_there_yet() {
         "--store",
         "--generate-tokens",
         "--token-file",
+        "--tls-listen",
+        "--tls-certificate",
+        "--tls-key",
+        "--tls-client-ca",
         "/revoke",
         "/logout",
         "/introspect",
