@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::client::AuthenticatedClient;
 use crate::client::ClientAuthError;
 use crate::client::ClientAuthenticator;
+use crate::client::ClientKind;
 use crate::client::Credentials;
 use crate::clock::Clock;
 use crate::clock::SystemClock;
@@ -245,7 +246,9 @@ impl Authority {
         request: &Request<'_>,
         client: &AuthenticatedClient,
     ) {
-        self.report(request, Misuse::UnknownToken, || Some(client.id().as_str()));
+        let caller = Caller::new(request.peer_address(), Some(client.id().as_str()))
+            .with_authenticated(client.kind() == ClientKind::Confidential);
+        self.report(caller, Misuse::UnknownToken);
         self.emit(&Event::UnknownToken { endpoint, client: client.id() });
     }
 
@@ -321,18 +324,12 @@ impl Authority {
     }
 
     fn rejected(&self, endpoint: Endpoint, request: &Request<'_>, claimed: Option<&str>) {
-        self.report(request, Misuse::AuthenticationFailed, || claimed);
+        self.report(Caller::new(request.peer_address(), claimed), Misuse::AuthenticationFailed);
         self.emit(&Event::ClientAuthenticationFailed { endpoint });
     }
 
-    fn report<'c>(
-        &self,
-        request: &Request<'_>,
-        misuse: Misuse,
-        client: impl FnOnce() -> Option<&'c str>,
-    ) {
+    fn report(&self, caller: Caller<'_>, misuse: Misuse) {
         if let Some(throttle) = &self.0.throttle {
-            let caller = Caller::new(request.peer_address(), client());
             throttle.report(caller, misuse, self.now());
         }
     }

@@ -99,6 +99,11 @@
 //! # }
 //! ```
 //!
+//! # Slow down who guesses
+//!
+//! A [`Throttle`](throttle::Throttle) is asked before a caller is heard. The shipped `RateLimiter` counts failures by
+//! client and by peer over all endpoints, in memory that never grows; pass it the peer's address with each request.
+//!
 //! # Features
 //!
 //! | name | gives | default | crates added |
@@ -107,6 +112,7 @@
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `sync`, getrandom |
 //! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `sync` |
 //! | `mtls` | `client::Certificates`: `tls_client_auth`, `self_signed_tls_client_auth` | no | x509-parser, tokio's `sync` |
+//! | `throttle` | `throttle::RateLimiter` | no | governor |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
 //!

@@ -29,6 +29,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
             "client/replay",
             "client/secret",
             "store/memory",
+            "throttle/limiter",
         ],
     ),
     (Floor::Apart, &["authority"]),
@@ -46,6 +47,7 @@ const IMPLEMENTATIONS: &[&str] = &[
     "client/replay",
     "client/secret",
     "store/memory",
+    "throttle/limiter",
 ];
 
 /// Functions that only exist with a feature. Everything else that a feature adds is a module, a re-export or an impl.

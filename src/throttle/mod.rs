@@ -6,6 +6,16 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
+#[cfg(feature = "throttle")]
+mod limiter;
+
+#[cfg(feature = "throttle")]
+pub use limiter::Quota;
+#[cfg(feature = "throttle")]
+pub use limiter::Quotas;
+#[cfg(feature = "throttle")]
+pub use limiter::RateLimiter;
+
 /// Who is calling, as far as is known at that point.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -14,11 +24,19 @@ pub struct Caller<'a> {
     pub peer: Option<IpAddr>,
     /// The client it claims to be; chosen by the caller, so bound the memory spent on it.
     pub client: Option<&'a str>,
+    /// Whether it has proved to be that client. A public client never does, and nobody has before
+    /// [`Throttle::admit`].
+    pub authenticated: bool,
 }
 
 impl<'a> Caller<'a> {
     pub(crate) const fn new(peer: Option<IpAddr>, client: Option<&'a str>) -> Self {
-        Self { peer, client }
+        Self { peer, client, authenticated: false }
+    }
+
+    pub(crate) const fn with_authenticated(mut self, authenticated: bool) -> Self {
+        self.authenticated = authenticated;
+        self
     }
 }
 
@@ -42,7 +60,8 @@ pub struct SlowDown {
 
 /// Decides whether a caller is heard (RFC 7009 section 5; RFC 6749 section 2.3.1).
 ///
-/// One value serves all endpoints, so that failures at one count at the others.
+/// One value serves all endpoints, so that failures at one count at the others. The shipped one is
+/// `RateLimiter`, with the feature `throttle`.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};

@@ -153,7 +153,14 @@ pub(crate) const INDEX: Index = Index {
         ),
         ("R7009-51", Tested(&["s2_3_errors_can_be_read_by_a_registered_origin"])),
         ("R7009-52", Tested(&["s2_3_there_is_no_jsonp"])),
-        ("R7009-60", Tested(&["s5_the_throttle_is_asked_before_any_store"])),
+        (
+            "R7009-60",
+            Tested(&[
+                "s5_the_throttle_is_asked_before_any_store",
+                "s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited",
+                "s5_nobody_guesses_tokens_at_a_public_clients_expense",
+            ]),
+        ),
         (
             "R7009-61",
             Tested(&[
@@ -1145,6 +1152,68 @@ async fn s5_the_throttle_is_asked_before_any_store() {
     }
     let answer = server.revoke_as("web", "token=e").await;
     assert_eq!(answer.status(), 200, "another address");
+}
+
+/// A server with the shipped throttle, as it comes.
+#[cfg(feature = "throttle")]
+fn limited() -> Server {
+    let server = Server::new();
+    let authority = server.authority.throttle(annul::throttle::RateLimiter::default());
+    Server { authority, ..server }
+}
+
+#[cfg(feature = "throttle")]
+#[tokio::test]
+async fn s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited() {
+    let server = limited();
+    server.grant("g1", "web").await;
+    // Each from an address of its own: it is the client that guesses.
+    let header = credentials("web");
+    let address = |n: u16| {
+        let [high, low] = n.to_be_bytes();
+        std::net::IpAddr::from([198, 18, high, low])
+    };
+    for n in 0..300 {
+        let body = body(&format!("guess-{n}"), None);
+        let request = form(&body).header("authorization", header.as_bytes()).peer(address(n));
+        // At any endpoint: they count together.
+        let status = match n % 2 {
+            0 => annul::handle_revoke(&server.authority, &request).await.status(),
+            _ => annul::handle_introspect(&server.authority, &request).await.status(),
+        };
+        assert_eq!(status, 200, "{n}");
+    }
+    let right = form("token=rt-g1").header("authorization", header.as_bytes()).peer(address(0));
+    let answer = annul::handle_revoke(&server.authority, &right).await;
+    assert_eq!(answer.status(), 429);
+    assert_eq!(error_of(&answer), "temporarily_unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(server.is_active("rt-g1").await);
+    assert_eq!(server.revoke_as("other", "token=t").await.status(), 200);
+
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(annul::handle_revoke(&server.authority, &right).await.status(), 200);
+    assert!(!server.is_active("rt-g1").await);
+}
+
+#[cfg(feature = "throttle")]
+#[tokio::test]
+async fn s5_nobody_guesses_tokens_at_a_public_clients_expense() {
+    let server = limited();
+    server.grant("g1", "spa").await;
+    let ask = async |token: &str, last: u8| {
+        let body = format!("token={token}&client_id=spa");
+        let request = form(&body).peer([192, 0, 2, last].into());
+        annul::handle_revoke(&server.authority, &request).await.status()
+    };
+    for n in 0..300 {
+        assert_eq!(ask("a-guess", 1).await, 200, "{n}");
+    }
+    assert_eq!(ask("rt-g1", 1).await, 429);
+    assert!(server.is_active("rt-g1").await);
+    // Anybody could have said to be `spa`; the user of it who is somewhere else is still heard.
+    assert_eq!(ask("rt-g1", 2).await, 200);
+    assert!(!server.is_active("rt-g1").await);
 }
 
 #[tokio::test]
