@@ -50,6 +50,9 @@ pub(crate) struct Fixture {
     clock_skew: Option<u64>,
     /// Kept as they stand: one broken client must not hinder the others. See [`crate::clients`].
     pub(crate) clients: Vec<serde_json::Value>,
+    /// Whether callers that misbehave are slowed down.
+    #[serde(default = "on")]
+    pub(crate) throttle: bool,
     #[serde(default)]
     sessions: Vec<SessionEntry>,
     #[serde(default)]
@@ -102,6 +105,10 @@ enum TokenType {
     #[default]
     AccessToken,
     RefreshToken,
+}
+
+const fn on() -> bool {
+    true
 }
 
 impl Fixture {

@@ -35,6 +35,7 @@ use annul::client::Assertions;
 use annul::client::Certificates;
 use annul::client::RegisteredClients;
 use annul::metadata::Offer;
+use annul::throttle::RateLimiter;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
@@ -114,6 +115,9 @@ async fn run(options: Options) -> Result<(), Failure> {
     let mut authority = Authority::new(Arc::clone(&store), clients).policy(policy);
     if let Some(origins) = origins {
         authority = authority.origins(origins);
+    }
+    if fixture.throttle {
+        authority = authority.throttle(RateLimiter::default());
     }
     let app = routes::app(&authority, &profile.paths, &issuer, offer, secure_address)?;
     let sweeping = tokio::spawn(background::sweep(store));

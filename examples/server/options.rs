@@ -34,6 +34,9 @@ Routes (the fixture's profile, or its `paths`, rename the first three):
   GET  /healthz          200 when the store answers, 503 when it does not
   GET  /.well-known/oauth-authorization-server, /.well-known/openid-configuration
 
+Callers that keep failing, or keep presenting unknown tokens, are answered 429 for a while, unless the
+fixture says \"throttle\": false.
+
 Not in this build: /end_session and /jwks (404). Fixture members that belong to them are ignored.
 ";
 

@@ -65,6 +65,47 @@ fn a_broken_client_breaks_itself_and_nobody_else() {
 }
 
 #[test]
+fn a_peer_that_keeps_failing_is_answered_429() {
+    let other = json!({ "client_id": "other", "client_secret": "other-secret" });
+    let server = Server::with_fixture(&json!({
+        "clients": [api(), other], "tokens": [{ "token": "t", "client_id": "other" }]
+    }));
+    let guess = basic::header_value("other", "a guess");
+    let guess = |endpoint: &str| {
+        let body = "token=t&refresh_token=t";
+        server.post(endpoint, &[("Authorization", guess.as_str())], body)
+    };
+    let endpoints = ["/revoke", "/logout", "/introspect"];
+    for (n, endpoint) in endpoints.iter().cycle().take(30).enumerate() {
+        assert_eq!(guess(endpoint).status, 401, "guess {n}");
+    }
+    // On a slow machine some are regained on the way; they are used up in turn.
+    let refused = (0..1_000).map(|_| guess("/revoke")).find(|answer| answer.status != 401).unwrap();
+    refused.assert_error(429, "temporarily_unavailable");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    // Other clients at this address are still heard, and the token lives.
+    assert_eq!(status_for(&server, "api", "api-secret"), 200);
+    server.assert_alive(&["t"]);
+    // The right secret is not heard, as long as nothing is regained.
+    let unheard =
+        |_| guess("/revoke").status == 429 && status_for(&server, "other", "other-secret") == 429;
+    assert!((0..1_000).any(unheard));
+}
+
+#[test]
+fn a_fixture_may_switch_the_throttle_off() {
+    let server = Server::with_fixture(&json!({ "clients": [api()], "throttle": false }));
+    for guess in 0..400 {
+        assert_eq!(status_for(&server, "api", "a guess"), 401, "guess {guess}");
+    }
+    // Nor are 400 unknown tokens too many.
+    for token in 0..400 {
+        assert_eq!(status_for(&server, "api", "api-secret"), 200, "token {token}");
+    }
+}
+
+#[test]
 fn secrets_expire_and_previous_ones_are_still_accepted() {
     let server = Server::with_fixture(&json!({ "clients": [
         { "client_id": "rotating", "client_secret": "new", "previous_client_secrets": ["old", "older"] },
