@@ -89,23 +89,15 @@ fn requests() {
 
 const LAYOUTS: [Layout; 6] = [A, A.with_sessions(), B, B.with_sessions(), C, C.with_sessions()];
 
-/// What the kernel says this process occupies.
-fn resident() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// In a process of its own: fills one store and prints heap and resident bytes per token.
 fn measure(layout: usize, size: u64) {
     let region = Region::new(ALLOCATOR);
-    let before = resident();
+    let before = support::resident();
     let population = Population::new(LAYOUTS[layout], size);
     let tokens = population.store.usage().tokens;
     let change = region.change();
     let heap = (change.bytes_allocated - change.bytes_deallocated) as f64 / tokens as f64;
-    let grown = resident().zip(before).map(|(after, before)| after - before);
+    let grown = support::resident().zip(before).map(|(after, before)| after - before);
     let resident = grown.map_or(f64::NAN, |grown| grown as f64 / tokens as f64);
     println!("{heap} {resident}");
 }

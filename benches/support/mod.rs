@@ -58,6 +58,14 @@ pub(crate) fn processor_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
+/// What the kernel says this process occupies.
+pub(crate) fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// Runs a future that never waits, as those over the memory store: no runtime in the figures.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
