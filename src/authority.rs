@@ -25,6 +25,7 @@ use crate::store::StoreErrorKind;
 use crate::store::TokenStore;
 use crate::throttle::Caller;
 use crate::throttle::Misuse;
+use crate::throttle::SlowDown;
 use crate::throttle::Throttle;
 use crate::token::PresentedToken;
 use crate::token::TokenRecord;
@@ -194,11 +195,7 @@ impl Authority {
     ) -> Result<Credentials<'a>, EndpointError> {
         let credentials = Credentials::read(request, form, scratch, &self.0.policy);
         let claimed = credentials.as_ref().ok().and_then(Credentials::claimed_client);
-        if let Some(throttle) = &self.0.throttle {
-            throttle
-                .admit(Caller::new(request.peer_address(), claimed), self.now())
-                .map_err(|slow| EndpointError::Throttled { retry_after: slow.retry_after })?;
-        }
+        self.hear(Caller::new(request.peer_address(), claimed))?;
         // Credentials that nobody could have are a failed attempt like any other.
         if let Err(EndpointError::InvalidClient { .. }) = &credentials {
             self.rejected(endpoint, request, None);
@@ -211,7 +208,8 @@ impl Authority {
         self.0.clients.as_ref()
     }
 
-    /// Takes the authenticator's word, and tells of a failure.
+    /// Takes the authenticator's word, tells of a failure, and asks once more whether the caller is heard where its
+    /// credentials did not say who that is.
     pub(crate) fn admit(
         &self,
         endpoint: Endpoint,
@@ -219,7 +217,7 @@ impl Authority {
         claimed: Option<&str>,
         authenticated: Result<AuthenticatedClient, ClientAuthError>,
     ) -> Result<AuthenticatedClient, EndpointError> {
-        authenticated.map_err(|error| match error {
+        let client = authenticated.map_err(|error| match error {
             ClientAuthError::Refused(refusal) => {
                 self.rejected(endpoint, request, claimed);
                 EndpointError::Refused(refusal)
@@ -229,7 +227,11 @@ impl Authority {
                 EndpointError::InvalidClient { header: request.has_authorization() }
             }
             ClientAuthError::Store(error) => error.into(),
-        })
+        })?;
+        if claimed != Some(client.id().as_str()) {
+            self.hear(Self::caller(request, &client))?;
+        }
+        Ok(client)
     }
 
     /// The store to look a presented token up in; none where it cannot be there: a token this long, or with
@@ -246,9 +248,7 @@ impl Authority {
         request: &Request<'_>,
         client: &AuthenticatedClient,
     ) {
-        let caller = Caller::new(request.peer_address(), Some(client.id().as_str()))
-            .with_authenticated(client.kind() == ClientKind::Confidential);
-        self.report(caller, Misuse::UnknownToken);
+        self.report(Self::caller(request, client), Misuse::UnknownToken);
         self.emit(&Event::UnknownToken { endpoint, client: client.id() });
     }
 
@@ -326,6 +326,20 @@ impl Authority {
     fn rejected(&self, endpoint: Endpoint, request: &Request<'_>, claimed: Option<&str>) {
         self.report(Caller::new(request.peer_address(), claimed), Misuse::AuthenticationFailed);
         self.emit(&Event::ClientAuthenticationFailed { endpoint });
+    }
+
+    /// Who calls, once that is known.
+    fn caller<'c>(request: &Request<'_>, client: &'c AuthenticatedClient) -> Caller<'c> {
+        Caller::new(request.peer_address(), Some(client.id().as_str()))
+            .with_authenticated(client.kind() == ClientKind::Confidential)
+    }
+
+    fn hear(&self, caller: Caller<'_>) -> Result<(), EndpointError> {
+        let Some(throttle) = &self.0.throttle else {
+            return Ok(());
+        };
+        let slow_down = |slow: SlowDown| EndpointError::Throttled { retry_after: slow.retry_after };
+        throttle.admit(caller, self.now()).map_err(slow_down)
     }
 
     fn report(&self, caller: Caller<'_>, misuse: Misuse) {

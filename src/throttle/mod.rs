@@ -24,8 +24,7 @@ pub struct Caller<'a> {
     pub peer: Option<IpAddr>,
     /// The client it claims to be; chosen by the caller, so bound the memory spent on it.
     pub client: Option<&'a str>,
-    /// Whether it has proved to be that client. A public client never does, and nobody has before
-    /// [`Throttle::admit`].
+    /// Whether it has proved to be that client. A public client never does.
     pub authenticated: bool,
 }
 
@@ -87,8 +86,8 @@ pub struct SlowDown {
 /// }
 /// ```
 pub trait Throttle: Send + Sync {
-    /// Whether to go on with this caller's request. Called before the client is authenticated and before any
-    /// token is looked up.
+    /// Whether to go on with this caller's request. Called before the client is authenticated, and again before any
+    /// token is looked up where only then it is known who that is: not all credentials name their client.
     ///
     /// # Errors
     ///

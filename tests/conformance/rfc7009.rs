@@ -158,6 +158,7 @@ pub(crate) const INDEX: Index = Index {
             Tested(&[
                 "s5_the_throttle_is_asked_before_any_store",
                 "s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited",
+                "s5_a_client_that_its_credentials_do_not_name_is_refused_too",
                 "s5_nobody_guesses_tokens_at_a_public_clients_expense",
             ]),
         ),
@@ -1193,6 +1194,48 @@ async fn s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited() {
 
     server.clock.advance(Duration::from_secs(1));
     assert_eq!(annul::handle_revoke(&server.authority, &right).await.status(), 200);
+    assert!(!server.is_active("rt-g1").await);
+}
+
+#[cfg(feature = "throttle")]
+#[tokio::test]
+async fn s5_a_client_that_its_credentials_do_not_name_is_refused_too() {
+    use annul::client::AuthenticatedClient;
+    use annul::client::ClientAuthError;
+    use annul::client::ClientAuthenticator;
+    use annul::client::ClientKind;
+
+    /// Accepts credentials that do not say whose they are.
+    struct Tickets;
+
+    #[async_trait::async_trait]
+    impl ClientAuthenticator for Tickets {
+        async fn authenticate(
+            &self,
+            credentials: Credentials<'_>,
+        ) -> Result<AuthenticatedClient, ClientAuthError> {
+            assert_eq!(credentials.claimed_client(), None);
+            Ok(credentials.accepted_as("web".into(), ClientKind::Confidential))
+        }
+    }
+
+    let server = Server::new();
+    server.grant("g1", "web").await;
+    let authority = annul::Authority::new(server.store.clone(), Tickets)
+        .clock(server.clock.clone())
+        .throttle(annul::throttle::RateLimiter::default());
+    let ask = async |token: &str| {
+        let body = body(token, None);
+        let request = form(&body).header("authorization", b"Ticket 1");
+        annul::handle_revoke(&authority, &request).await.status()
+    };
+    for n in 0..300 {
+        assert_eq!(ask("a-guess").await, 200, "{n}");
+    }
+    assert_eq!(ask("rt-g1").await, 429);
+    assert!(server.is_active("rt-g1").await);
+    server.clock.advance(Duration::from_millis(100));
+    assert_eq!(ask("rt-g1").await, 200);
     assert!(!server.is_active("rt-g1").await);
 }
 
