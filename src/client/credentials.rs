@@ -24,7 +24,7 @@ use crate::wire::request::Request;
 /// The credentials of one request.
 ///
 /// They are made by [`Credentials::read`] alone, and used up by the authenticator that accepts them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Credentials<'a> {
     presented: Presented<'a>,
     /// Whom an assertion without a `client_id` beside it claims to be from.

@@ -1,11 +1,18 @@
+use annul::Policy;
+use annul::Request;
 use annul::client::Credentials;
 use annul::client::Presented;
-use annul::policy::MethodMatch;
 
-fn forge(presented: Presented<'_>) -> Credentials<'_> {
+fn forge<'a>(
+    presented: Presented<'a>,
+    request: &'a Request<'a>,
+    policy: &'a Policy,
+) -> Credentials<'a> {
     Credentials {
         presented,
-        methods: MethodMatch::Registered,
+        subject: None,
+        request,
+        policy,
     }
 }
 
