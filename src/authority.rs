@@ -219,7 +219,8 @@ impl Authority {
     ) -> Result<AuthenticatedClient, EndpointError> {
         let client = authenticated.map_err(|error| match error {
             ClientAuthError::Refused(refusal) => {
-                self.rejected(endpoint, request, claimed);
+                // A step of the method, such as a challenge: an honest client is answered so too, and may come back.
+                self.emit(&Event::ClientAuthenticationFailed { endpoint });
                 EndpointError::Refused(refusal)
             }
             ClientAuthError::Rejected => {

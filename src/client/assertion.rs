@@ -222,8 +222,8 @@ impl Assertions {
         };
         let registered = client.map(Client::keys);
         let keys: Option<&JwkSet> = fetched.as_deref().or(registered);
-        let key = keys.and_then(|keys| keys.select(jwt.kid.as_deref(), jwt.algorithm));
-        verify(key.map_or(Key::Nobody, |key| Key::Public(key.key())))
+        let key = keys.and_then(|keys| keys.select(jwt.kid.as_deref(), jwt.algorithm)?.key());
+        verify(key.map_or(Key::Nobody, Key::Public))
     }
 }
 

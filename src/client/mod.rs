@@ -120,8 +120,9 @@ pub trait ClientAuthenticator: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientAuthError {
-    /// They are not enough, and the client is to be told why: for methods that define error codes and headers of their
-    /// own, such as `use_attestation_challenge`.
+    /// They are not enough, and the client is to be told what to do: for methods that define error codes and headers of
+    /// their own, such as `use_attestation_challenge`. It is not counted as a failure by a
+    /// [`Throttle`](crate::throttle::Throttle); what is plainly wrong is [`Rejected`](Self::Rejected).
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// They are not a registered client's.

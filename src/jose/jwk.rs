@@ -9,8 +9,8 @@ use crate::jose::Algorithm;
 
 /// The public keys of one client (RFC 7517 section 5).
 ///
-/// Keys that cannot be used are left out, as the RFC says: of an unknown type or curve, private or symmetric ones
-/// among them; and so are all beyond the first 64.
+/// Keys that cannot be used are left out, as the RFC says: of an unknown type or curve, and symmetric ones among them,
+/// unless they have a certificate; and so are all beyond the first 64.
 ///
 /// ```
 /// use annul::jose::{Algorithm, JwkSet};
@@ -35,7 +35,7 @@ pub struct InvalidJwkSet;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Jwk {
     kid: Option<Box<str>>,
-    key: PublicKey,
+    key: Option<PublicKey>,
     verifies: bool,
     algorithm: Restriction,
     certificate: Option<Box<[u8]>>,
@@ -135,14 +135,16 @@ impl Jwk {
     fn read(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let bytes = |name: &str| text(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let point = |curve| PublicKey::point(curve, &bytes("x")?, &bytes("y")?);
         let key = match (text("kty")?, text("crv")) {
-            ("EC", Some("P-256")) => PublicKey::point(Curve::P256, &bytes("x")?, &bytes("y")?)?,
-            ("EC", Some("P-384")) => PublicKey::point(Curve::P384, &bytes("x")?, &bytes("y")?)?,
+            ("EC", Some("P-256")) => point(Curve::P256),
+            ("EC", Some("P-384")) => point(Curve::P384),
             ("OKP", Some("Ed25519")) => {
-                PublicKey::Ed25519(bytes("x").filter(|x| x.len() == 32)?.into())
+                let x = bytes("x").filter(|x| x.len() == 32);
+                x.map(|x| PublicKey::Ed25519(x.into()))
             }
-            ("RSA", _) => PublicKey::rsa(&bytes("n")?, &bytes("e")?)?,
-            _ => return None,
+            ("RSA", _) => bytes("n").zip(bytes("e")).and_then(|(n, e)| PublicKey::rsa(&n, &e)),
+            _ => None,
         };
         // RFC 7517 s4.2, s4.3: what the owner says it is for.
         let signs = text("use").is_none_or(|of| of == "sig");
@@ -157,14 +159,13 @@ impl Jwk {
         };
         // RFC 7517 s4.7: base64, not base64url; the key's own certificate comes first.
         let certificate = value.pointer("/x5c/0").and_then(Value::as_str);
-        Some(Self {
+        let certificate = certificate.and_then(|base64| STANDARD.decode(base64).ok());
+        (key.is_some() || certificate.is_some()).then(|| Self {
             kid: text("kid").map(Into::into),
             key,
             verifies: signs && verifies,
             algorithm,
-            certificate: certificate
-                .and_then(|base64| STANDARD.decode(base64).ok())
-                .map(Into::into),
+            certificate: certificate.map(Into::into),
         })
     }
 
@@ -173,9 +174,9 @@ impl Jwk {
         self.kid.as_deref()
     }
 
-    /// Its numbers.
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
+    /// Its numbers; none where it is of a type that is not known here, and only its certificate can be used.
+    pub const fn key(&self) -> Option<&PublicKey> {
+        self.key.as_ref()
     }
 
     /// Its certificate (the first of `x5c`), in DER.
@@ -185,7 +186,10 @@ impl Jwk {
 
     /// Whether it may verify signatures of this algorithm: by its type and curve, its `use`, `key_ops` and `alg`.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
-        let of_its_type = match (&self.key, algorithm) {
+        let Some(key) = &self.key else {
+            return false;
+        };
+        let of_its_type = match (key, algorithm) {
             (PublicKey::Ec { curve: Curve::P256, .. }, Algorithm::Es256)
             | (PublicKey::Ec { curve: Curve::P384, .. }, Algorithm::Es384)
             | (PublicKey::Ed25519(_), Algorithm::EdDsa)
@@ -263,6 +267,13 @@ mod tests {
             "17".to_owned(),
         ];
         assert!(set(&keys).keys().is_empty());
+        // Its certificate can be compared all the same.
+        let certified = set(&[r#"{"kty":"EC","crv":"P-521","x5c":["MAMCAQA="]}"#.to_owned()]);
+        assert_eq!(
+            certified.keys().first().and_then(Jwk::certificate),
+            Some(&[0x30, 3, 2, 1, 0][..])
+        );
+        assert!(certified.select(None, Algorithm::Es384).is_none());
         assert_eq!(set(&vec![ed(""); 100]).keys().len(), MOST_KEYS);
     }
 

@@ -29,11 +29,14 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) const fn new(peer: Option<IpAddr>, client: Option<&'a str>) -> Self {
+    /// A caller at this address that claims to be this client. The endpoints make these; so do tests of a throttle.
+    pub const fn new(peer: Option<IpAddr>, client: Option<&'a str>) -> Self {
         Self { peer, client, authenticated: false }
     }
 
-    pub(crate) const fn with_authenticated(mut self, authenticated: bool) -> Self {
+    /// Says whether it has proved to be that client.
+    #[must_use]
+    pub const fn with_authenticated(mut self, authenticated: bool) -> Self {
         self.authenticated = authenticated;
         self
     }
