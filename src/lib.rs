@@ -109,6 +109,7 @@
 //! | name | gives | default | crates added |
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
+//! | `argon2` | `SecretHash`, `SecretHashing`: client secrets that people chose | no | argon2, tokio's `sync`, getrandom |
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `sync`, getrandom |
 //! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `sync` |
 //! | `mtls` | `client::Certificates`: `tls_client_auth`, `self_signed_tls_client_auth` | no | x509-parser, tokio's `sync` |

@@ -23,6 +23,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
         &[
             "client/assertion",
             "client/certificate",
+            "client/hashed",
             "client/jwks",
             "client/registered",
             "client/registry",
@@ -41,6 +42,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
 const IMPLEMENTATIONS: &[&str] = &[
     "client/assertion",
     "client/certificate",
+    "client/hashed",
     "client/jwks",
     "client/registered",
     "client/registry",
@@ -394,7 +396,8 @@ fn features_switch_modules_re_exports_impls_and_listed_functions_only() {
             }
             let name = text.trim().strip_prefix("#[cfg(feature = \"");
             let name = name.and_then(|rest| rest.strip_suffix("\")]"));
-            let plain = name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()));
+            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            let plain = name.is_some_and(|name| name.bytes().all(is_plain));
             assert!(plain, "{place}: one feature, by its name: {text}");
             let (item, _) = lines.get(n + 1).unwrap();
             let item = item.trim();

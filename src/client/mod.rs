@@ -15,6 +15,8 @@ mod authenticated;
 #[cfg(feature = "mtls")]
 mod certificate;
 mod credentials;
+#[cfg(feature = "argon2")]
+mod hashed;
 #[cfg(feature = "jwks")]
 mod jwks;
 mod metadata;
@@ -34,6 +36,16 @@ pub use authenticated::ClientKind;
 pub use certificate::Certificates;
 pub use credentials::Credentials;
 pub use credentials::Presented;
+#[cfg(feature = "argon2")]
+pub use hashed::HashingLimits;
+#[cfg(feature = "argon2")]
+pub use hashed::HashingStats;
+#[cfg(feature = "argon2")]
+pub use hashed::InvalidSecretHash;
+#[cfg(feature = "argon2")]
+pub use hashed::SecretHash;
+#[cfg(feature = "argon2")]
+pub use hashed::SecretHashing;
 #[cfg(feature = "jwks")]
 pub use jwks::JwksCache;
 #[cfg(feature = "jwks")]
