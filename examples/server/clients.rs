@@ -4,6 +4,7 @@ use annul::Timestamp;
 use annul::client::Client;
 use annul::client::ClientMetadata;
 use annul::client::ClientTable;
+use annul::client::SecretHash;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,10 +13,13 @@ use serde_json::Value;
 #[serde(default)]
 struct Extras {
     client_secret: Option<String>,
-    /// Seconds since the epoch; 0 for never (RFC 7591 section 3.2.1).
+    /// A PHC string of Argon2id.
+    client_secret_hash: Option<String>,
+    /// When both expire. Seconds since the epoch; 0 for never (RFC 7591 section 3.2.1).
     client_secret_expires_at: u64,
     /// Still accepted while the client moves to the new one.
     previous_client_secrets: Vec<String>,
+    previous_client_secret_hashes: Vec<String>,
     may_introspect: bool,
 }
 
@@ -46,19 +50,41 @@ fn client(entry: &Value) -> Result<Client, String> {
     let extras = Extras::deserialize(&entry).map_err(|error| error.to_string())?;
 
     let mut client = Client::new(metadata);
+    let expires_at = match extras.client_secret_expires_at {
+        0 => None,
+        seconds => Some(Timestamp::from_unix_seconds(seconds)),
+    };
     if let Some(secret) = &extras.client_secret {
-        client = match extras.client_secret_expires_at {
-            0 => client.secret(secret),
-            seconds => client.secret_until(secret, Timestamp::from_unix_seconds(seconds)),
+        client = match expires_at {
+            None => client.secret(secret),
+            Some(expiry) => client.secret_until(secret, expiry),
         };
+    }
+    if let Some(phc) = &extras.client_secret_hash {
+        client = client.secret_hash(hash(phc)?, expires_at);
     }
     for secret in &extras.previous_client_secrets {
         client = client.secret(secret);
+    }
+    for phc in &extras.previous_client_secret_hashes {
+        client = client.secret_hash(hash(phc)?, None);
     }
     if extras.may_introspect {
         client = client.may_introspect();
     }
     Ok(client)
+}
+
+fn hash(phc: &str) -> Result<SecretHash, String> {
+    SecretHash::parse(phc).map_err(|error| format!("a secret's hash: {error}"))
+}
+
+/// Whether a client has a secret that is kept as a hash.
+pub(crate) fn any_is_hashed(entries: &[Value]) -> bool {
+    let members = ["client_secret_hash", "previous_client_secret_hashes"];
+    let is_there = |value: &Value| !value.is_null();
+    let has_one = |entry: &Value| members.iter().any(|name| entry.get(name).is_some_and(is_there));
+    entries.iter().any(has_one)
 }
 
 /// A member that is `null` is a member that is absent (RFC 7591 section 3.2.1 and its users).

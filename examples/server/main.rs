@@ -33,7 +33,9 @@ use annul::MemoryStore;
 use annul::SystemClock;
 use annul::client::Assertions;
 use annul::client::Certificates;
+use annul::client::HashingLimits;
 use annul::client::RegisteredClients;
+use annul::client::SecretHashing;
 use annul::metadata::Offer;
 use annul::throttle::RateLimiter;
 use axum::serve::ListenerExt;
@@ -109,6 +111,10 @@ async fn run(options: Options) -> Result<(), Failure> {
     }
     if secure.is_some() {
         clients = clients.certificates(Certificates::new());
+    }
+    // Only where they are needed: they make every wrong secret slow.
+    if clients::any_is_hashed(&fixture.clients) {
+        clients = clients.secret_hashing(SecretHashing::start(HashingLimits::default())?);
     }
     let policy = profile.policy;
     let offer = Offer::new(clients.auth_methods(&policy), policy.assertions.algorithms);

@@ -25,12 +25,14 @@ use crate::clock::Timestamp;
 use crate::policy::MethodMatch;
 use crate::policy::Policy;
 use crate::secret::PresentedSecret;
+use crate::secret::Secret;
 use crate::store::StoreError;
 
 /// Authenticates clients by what they registered.
 ///
 /// As it is made it knows `client_secret_basic`, `client_secret_post` and `none`. Assertions come with the feature `jwt`
-/// and its method `assertions`, certificates with `mtls` and `certificates`.
+/// and its method `assertions`, certificates with `mtls` and `certificates`, secrets that are kept as hashes with `argon2` and
+/// `secret_hashing`.
 ///
 /// An unknown client, a wrong secret, an expired one, a forged assertion, another client's certificate, a disabled
 /// client and a method other than the registered one are refused alike, after the same work.
@@ -49,6 +51,7 @@ pub struct RegisteredClients<R = ClientTable> {
     clock: Arc<dyn Clock>,
     pub(super) assertions: Option<Arc<dyn ProofCheck>>,
     pub(super) certificates: Option<Arc<dyn ProofCheck>>,
+    pub(super) hashes: Option<Arc<dyn HashCheck>>,
 }
 
 /// Checks proofs other than secrets. Each implementation comes with its feature.
@@ -65,13 +68,33 @@ pub(super) trait ProofCheck: Send + Sync {
     ) -> Result<bool, StoreError>;
 }
 
+/// Checks secrets that are kept as slow hashes. The implementation comes with its feature.
+#[async_trait]
+pub(super) trait HashCheck: Send + Sync {
+    /// Whether one of the hashes, PHC strings, is the secret's.
+    ///
+    /// Without any the answer is no, after the same work.
+    async fn matches_any(
+        &self,
+        client_id: &str,
+        secret: PresentedSecret<'_>,
+        hashes: &[&Secret],
+    ) -> Result<bool, StoreError>;
+}
+
 /// How many secrets are compared at least: a client has two while one is rotated.
 const COMPARISONS: usize = 2;
 
 impl<R: ClientRegistry> RegisteredClients<R> {
     /// Clients looked up in `registry`.
     pub fn new(registry: R) -> Self {
-        Self { registry, clock: Arc::new(SystemClock), assertions: None, certificates: None }
+        Self {
+            registry,
+            clock: Arc::new(SystemClock),
+            assertions: None,
+            certificates: None,
+            hashes: None,
+        }
     }
 
     /// Asks another clock whether a secret or an assertion has expired.
@@ -108,7 +131,8 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         let client = self.registry.client(client_id).await?;
         let client = client.filter(|client| may_use(client, method, policy));
         // Compared for nobody too: a failure costs the same whatever its cause.
-        let secret_matches = self.secret_matches(client.as_deref(), secret);
+        let secret_matches = self.digest_matches(client.as_deref(), secret)
+            || self.hash_matches(client.as_deref(), client_id, secret).await?;
         Ok(client.filter(|_| secret_matches))
     }
 
@@ -162,7 +186,7 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         Ok(client.filter(|_| proven))
     }
 
-    fn secret_matches(&self, client: Option<&Client>, secret: PresentedSecret<'_>) -> bool {
+    fn digest_matches(&self, client: Option<&Client>, secret: PresentedSecret<'_>) -> bool {
         let presented = SecretDigest::of(secret.expose_secret());
         let nobody = SecretDigest::from_bytes([0; 32]);
         let secrets = client.map(Client::secrets).unwrap_or_default();
@@ -170,10 +194,26 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         for index in 0..secrets.len().max(COMPARISONS) {
             let candidate = secrets.get(index);
             let live = candidate.is_some_and(|candidate| candidate.is_live(|| self.clock.now()));
-            let digest = candidate.map_or(&nobody, |candidate| &candidate.digest);
+            let digest = candidate.map_or(&nobody, |candidate| &candidate.kept.digest);
             found |= digest.equals(&presented) & Choice::from(u8::from(live));
         }
         found.into()
+    }
+
+    /// Asked for every secret that is nobody's digest, so that each such secret costs its hashes.
+    async fn hash_matches(
+        &self,
+        client: Option<&Client>,
+        client_id: &str,
+        secret: PresentedSecret<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(check) = &self.hashes else {
+            return Ok(false);
+        };
+        let hashes = client.map(Client::hashes).unwrap_or_default();
+        let live = hashes.iter().filter(|hash| hash.is_live(|| self.clock.now()));
+        let live: Vec<&Secret> = live.map(|hash| &hash.kept).collect();
+        check.matches_any(client_id, secret, &live).await
     }
 }
 
@@ -211,6 +251,10 @@ impl<R: ClientRegistry> ClientAuthenticator for RegisteredClients<R> {
             Presented::Assertion { .. } => self.by_assertion(&credentials).await?,
             Presented::Basic { client_id, secret, verbatim } => {
                 let method = AuthMethod::ClientSecretBasic;
+                // Mostly it reads the same; then a second look would cost as much again, for nothing.
+                let verbatim = verbatim.filter(|(id, other)| {
+                    *id != client_id || other.expose_secret() != secret.expose_secret()
+                });
                 match (self.by_secret((client_id, secret), method, policy).await?, verbatim) {
                     // Not encoded, perhaps.
                     (None, Some(verbatim)) => self.by_secret(verbatim, method, policy).await?,

@@ -110,22 +110,30 @@ pub struct Client {
     id: ClientId,
     metadata: ClientMetadata,
     keys: JwkSet,
-    secrets: Vec<LiveSecret>,
+    secrets: Vec<LiveSecret<Digested>>,
+    /// PHC strings, which only the feature `argon2` adds and reads.
+    hashes: Vec<LiveSecret<Secret>>,
     may_introspect: bool,
     disabled: bool,
     cascade: Option<CascadePolicy>,
 }
 
-/// A secret that may still be used.
+/// A secret that may still be used, as it is kept.
 #[derive(Clone, Debug)]
-pub(super) struct LiveSecret {
-    pub(super) digest: SecretDigest,
-    /// The secret itself, for a client of `client_secret_jwt`: a MAC cannot be checked without it.
-    recoverable: Option<Secret>,
+pub(super) struct LiveSecret<T> {
+    pub(super) kept: T,
     expires_at: Option<Timestamp>,
 }
 
-impl LiveSecret {
+/// A secret's digest.
+#[derive(Clone, Debug)]
+pub(super) struct Digested {
+    pub(super) digest: SecretDigest,
+    /// The secret itself, for a client of `client_secret_jwt`: a MAC cannot be checked without it.
+    recoverable: Option<Secret>,
+}
+
+impl<T> LiveSecret<T> {
     /// Whether it has not expired. The clock is asked only where it matters.
     pub(super) fn is_live(&self, now: impl Fn() -> Timestamp) -> bool {
         self.expires_at.is_none_or(|expiry| now() < expiry)
@@ -140,6 +148,7 @@ impl Client {
             keys: metadata.key_set(),
             metadata,
             secrets: Vec::new(),
+            hashes: Vec::new(),
             may_introspect: false,
             disabled: false,
             cascade: None,
@@ -165,7 +174,7 @@ impl Client {
     /// for `client_secret_jwt`.
     #[must_use]
     pub fn secret_digest(mut self, digest: SecretDigest, expires_at: Option<Timestamp>) -> Self {
-        self.secrets.push(LiveSecret { digest, recoverable: None, expires_at });
+        self.secrets.push(LiveSecret { kept: Digested { digest, recoverable: None }, expires_at });
         self
     }
 
@@ -173,7 +182,7 @@ impl Client {
         let recoverable =
             (self.method() == AuthMethod::ClientSecretJwt).then(|| Secret::new(secret));
         let digest = SecretDigest::of(secret);
-        self.secrets.push(LiveSecret { digest, recoverable, expires_at });
+        self.secrets.push(LiveSecret { kept: Digested { digest, recoverable }, expires_at });
         self
     }
 
@@ -217,15 +226,19 @@ impl Client {
     /// The secrets that have not expired and can be recovered: the keys of `client_secret_jwt`.
     pub fn mac_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
         let live = self.secrets.iter().filter(move |secret| secret.is_live(|| now));
-        live.filter_map(|secret| secret.recoverable.as_ref())
+        live.filter_map(|secret| secret.kept.recoverable.as_ref())
     }
 
     pub(super) const fn method(&self) -> AuthMethod {
         self.metadata.token_endpoint_auth_method
     }
 
-    pub(super) fn secrets(&self) -> &[LiveSecret] {
+    pub(super) fn secrets(&self) -> &[LiveSecret<Digested>] {
         &self.secrets
+    }
+
+    pub(super) fn hashes(&self) -> &[LiveSecret<Secret>] {
+        &self.hashes
     }
 
     pub(super) const fn introspects(&self) -> bool {
@@ -238,6 +251,36 @@ impl Client {
 
     pub(super) const fn own_cascade(&self) -> Option<CascadePolicy> {
         self.cascade
+    }
+}
+
+#[cfg(feature = "argon2")]
+impl Client {
+    /// Adds a secret that is kept as a slow hash, and when it expires (`client_secret_expires_at`). A client may
+    /// have secrets of both kinds; digests are compared first, because they cost next to nothing. It cannot serve for
+    /// `client_secret_jwt`.
+    ///
+    /// It authenticates nobody before the authenticator is told to hash, with
+    /// [`RegisteredClients::secret_hashing`](crate::client::RegisteredClients::secret_hashing).
+    ///
+    /// ```
+    /// use annul::client::{AuthMethod, Client, ClientMetadata, SecretHash};
+    ///
+    /// let metadata = ClientMetadata::new("web", AuthMethod::ClientSecretBasic);
+    /// // As it was stored when the client registered.
+    /// let stored = "$argon2id$v=19$m=19456,t=2,p=1$bm90IG9mdGVuIHVzZWQ$\
+    ///               LaIQABn+pkSf3fsAxxS51nQAJJy3L2i7Azac1jKNtlM";
+    /// let client = Client::new(metadata).secret_hash(SecretHash::parse(stored)?, None);
+    /// # Ok::<(), annul::client::InvalidSecretHash>(())
+    /// ```
+    #[must_use]
+    pub fn secret_hash(
+        mut self,
+        hash: crate::client::SecretHash,
+        expires_at: Option<Timestamp>,
+    ) -> Self {
+        self.hashes.push(LiveSecret { kept: hash.into_text(), expires_at });
+        self
     }
 }
 

@@ -12,7 +12,7 @@ use crate::secret::PresentedSecret;
 /// The SHA-256 digest of a generated client secret.
 ///
 /// For secrets that a server generates, with 128 bits of randomness or more. A secret that a person chose can
-/// be guessed from this digest; it wants a slow, salted function instead.
+/// be guessed from this digest; it wants a slow, salted function instead, as the feature `argon2` brings.
 ///
 /// ```
 /// use annul::client::SecretDigest;

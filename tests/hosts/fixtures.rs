@@ -122,6 +122,55 @@ fn secrets_expire_and_previous_ones_are_still_accepted() {
     assert_eq!(status_for(&server, "never", "s"), 200);
 }
 
+/// Argon2id hashes, with little memory so that the test is quick.
+#[test]
+fn secrets_may_be_given_as_hashes() {
+    const NEW: &str = "$argon2id$v=19$m=256,t=2,p=1$c2FsdCBvZiB0aGUgbmV3$ghML757C/KtPfCvreGU6wRcT7DlGyPHnEUPBhx184Yk";
+    const OLD: &str = "$argon2id$v=19$m=256,t=2,p=1$c2FsdCBvZiB0aGUgb2xk$Nb5bMm8N6rvjxT+SwP17hM6ECQKowCO3bAhBXVV52QE";
+    let server = Server::with_fixture(&json!({
+        "clients": [
+            api(),
+            { "client_id": "hashed", "client_secret_hash": NEW },
+            { "client_id": "rotating", "client_secret_hash": NEW, "previous_client_secret_hashes": [OLD],
+              "previous_client_secrets": ["oldest"] },
+            { "client_id": "expired", "client_secret_hash": NEW, "client_secret_expires_at": 1_000_000_000 },
+            { "client_id": "broken", "client_secret_hash": "$2b$12$not-argon2", "client_secret": "new" }
+        ],
+        "tokens": [{ "token": "t", "client_id": "hashed" }, { "token": "u", "client_id": "rotating" }]
+    }));
+    // The second time it is remembered.
+    for _ in 0..2 {
+        assert_eq!(status_for(&server, "hashed", "new"), 200);
+    }
+    for secret in ["new", "old", "oldest"] {
+        assert_eq!(status_for(&server, "rotating", secret), 200, "{secret}");
+    }
+    for (client, secret) in [
+        ("hashed", "old"),
+        ("hashed", NEW),
+        ("rotating", "wrong"),
+        ("expired", "new"),
+        ("broken", "new"),
+        ("unknown", "new"),
+        ("api", "new"),
+    ] {
+        assert_eq!(status_for(&server, client, secret), 401, "{client} {secret}");
+    }
+    let revoke = |client: &str, secret: &str, token: &str| {
+        let header = basic::header_value(client, secret);
+        server.post("/revoke", &[("Authorization", &header)], &format!("token={token}"))
+    };
+    revoke("hashed", "old", "t").assert_error(401, "invalid_client");
+    server.assert_alive(&["t", "u"]);
+    revoke("hashed", "new", "t").assert_empty(200);
+    revoke("rotating", "old", "u").assert_empty(200);
+    server.assert_dead(&["t", "u"]);
+    let warnings = server.warnings();
+    assert_eq!(warnings.lines().count(), 1, "{warnings}");
+    assert!(warnings.starts_with("warning: clients[4] will not authenticate"), "{warnings}");
+    assert!(!warnings.contains("not-argon2"), "{warnings}");
+}
+
 #[test]
 fn every_member_of_a_token_means_something() {
     let spa = json!({ "client_id": "spa", "token_endpoint_auth_method": "none" });

@@ -158,6 +158,16 @@ impl SecretHash {
         }
     }
 
+    /// The PHC string, to be kept in a client's registration.
+    pub(crate) fn into_text(self) -> Secret {
+        self.0
+    }
+
+    /// Out of a client's registration, where only a hash's text comes to be.
+    pub(crate) fn from_text(text: &Secret) -> Self {
+        Self(text.clone())
+    }
+
     /// What nobody's secret is compared with.
     pub(super) fn decoy() -> Self {
         Self(Secret::new(DECOY))

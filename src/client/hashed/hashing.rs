@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use crate::client::hashed::hash::LONGEST_SECRET;
 use crate::client::hashed::hash::SecretHash;
 use crate::client::hashed::pool::Asked;
@@ -15,6 +17,8 @@ use crate::client::hashed::pool::Pool;
 use crate::client::hashed::pool::Task;
 use crate::client::hashed::proven::Fingerprint;
 use crate::client::hashed::proven::FingerprintKey;
+use crate::client::registered::HashCheck;
+use crate::client::registered::RegisteredClients;
 use crate::clock::Clock;
 use crate::clock::SystemClock;
 use crate::secret::PresentedSecret;
@@ -193,6 +197,50 @@ impl SecretHashing {
     /// What was done so far, for an operator to watch.
     pub fn stats(&self) -> HashingStats {
         self.pool.stats()
+    }
+}
+
+#[async_trait]
+impl HashCheck for SecretHashing {
+    async fn matches_any(
+        &self,
+        client_id: &str,
+        secret: PresentedSecret<'_>,
+        hashes: &[&Secret],
+    ) -> Result<bool, StoreError> {
+        let hashes: Vec<SecretHash> =
+            hashes.iter().map(|text| SecretHash::from_text(text)).collect();
+        self.verify(client_id, secret, &hashes).await
+    }
+}
+
+impl<R> RegisteredClients<R> {
+    /// Checks secrets that are kept as hashes, with these threads.
+    ///
+    /// From then on every secret that fails costs hashes, whether the client is unknown, disabled, has only digests, an
+    /// expired secret or another method. A right secret that is kept as a digest costs none. Without this, a secret that
+    /// is kept as a hash authenticates nobody.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use annul::client::{
+    ///     AuthMethod, Client, ClientMetadata, ClientTable, HashingLimits, RegisteredClients, SecretHash,
+    ///     SecretHashing,
+    /// };
+    ///
+    /// let web = ClientMetadata::new("web", AuthMethod::ClientSecretBasic);
+    /// let web = Client::new(web).secret_hash(SecretHash::of("correct horse"), None);
+    /// // Shared, so that an operator can look at its `stats`.
+    /// let hashing = Arc::new(SecretHashing::start(HashingLimits::default())?);
+    /// let clients = RegisteredClients::new(ClientTable::from_iter([web]))
+    ///     .secret_hashing(Arc::clone(&hashing));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn secret_hashing(mut self, hashing: impl Into<Arc<SecretHashing>>) -> Self {
+        let hashing: Arc<SecretHashing> = hashing.into();
+        self.hashes = Some(hashing);
+        self
     }
 }
 
