@@ -148,8 +148,8 @@ impl SecretHashing {
         self
     }
 
-    /// Whether `secret` is the one of a client's live hashes; none of them for an unknown client, or one that may
-    /// not authenticate so, and never an answer without asking here.
+    /// Whether `secret` is that of one of these hashes: those of the client that have not expired. For an unknown
+    /// client, or one that may not authenticate so, there are none; ask all the same, so that it takes as long.
     ///
     /// Dropping the future takes the question back, if no thread has begun with it.
     ///
