@@ -16,6 +16,7 @@ mod banner;
 mod clients;
 mod fixture;
 mod generate;
+mod jwks;
 mod options;
 mod routes;
 mod tls;
@@ -34,6 +35,7 @@ use annul::SystemClock;
 use annul::client::Assertions;
 use annul::client::Certificates;
 use annul::client::HashingLimits;
+use annul::client::JwksCache;
 use annul::client::RegisteredClients;
 use annul::client::SecretHashing;
 use annul::metadata::Offer;
@@ -42,6 +44,7 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 use crate::fixture::Fixture;
+use crate::jwks::HttpJwks;
 use crate::options::Asked;
 use crate::options::Options;
 use crate::tls::Peer;
@@ -101,16 +104,20 @@ async fn run(options: Options) -> Result<(), Failure> {
     }
 
     let issuer = fixture.issuer(address);
+    let key_sets = Arc::new(JwksCache::new(HttpJwks::new()?));
     let mut clients = RegisteredClients::new(clients);
     match Issuer::loopback(issuer.as_str()) {
-        Ok(issuer) => clients = clients.assertions(Assertions::new(issuer)),
+        Ok(issuer) => {
+            let assertions = Assertions::new(issuer).key_sets(Arc::clone(&key_sets));
+            clients = clients.assertions(assertions);
+        }
         // Nothing can be addressed to what is no issuer.
         Err(error) => {
             eprintln!("warning: no client can authenticate by assertion: {issuer}: {error}")
         }
     }
     if secure.is_some() {
-        clients = clients.certificates(Certificates::new());
+        clients = clients.certificates(Certificates::new().key_sets(key_sets));
     }
     // Only where they are needed: they make every wrong secret slow.
     if clients::any_is_hashed(&fixture.clients) {

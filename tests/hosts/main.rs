@@ -20,6 +20,7 @@ mod django_oauth_toolkit;
 mod examples;
 mod fixtures;
 mod hyperid;
+mod jwks;
 mod keycloak;
 mod process;
 mod sockets;
