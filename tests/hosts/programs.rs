@@ -106,14 +106,18 @@ fn object(pairs: &[(&str, &str)]) -> String {
     serde_json::Value::Object(members.collect()).to_string()
 }
 
+/// The response that the program printed.
+fn output(command: &mut Command, name: &str) -> Answer {
+    let printed = stdout(command, name);
+    Answer::read(&mut printed.as_slice(), true).unwrap_or_else(|error| {
+        panic!("{name} printed no response: {error}: {}", String::from_utf8_lossy(&printed))
+    })
+}
+
 /// What the program printed. One that is not installed fails the test: a client that was not tried must not
 /// count as one that works.
-fn output(command: &mut Command, name: &str) -> Answer {
-    // A proxy from the environment has no business on the loopback interface.
-    for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env_remove(proxy);
-    }
-    let output = match command.output() {
+pub(crate) fn stdout(command: &mut Command, name: &str) -> Vec<u8> {
+    let output = match without_proxy(command).output() {
         Ok(output) => output,
         Err(error) => panic!("cannot run {name}: {error}. It has to be installed for this test."),
     };
@@ -123,6 +127,13 @@ fn output(command: &mut Command, name: &str) -> Answer {
         "{name} failed, or is not installed: {}: {complaint}",
         output.status
     );
-    Answer::read(&mut output.stdout.as_slice(), true)
-        .unwrap_or_else(|error| panic!("{name} printed no response: {error}: {complaint}"))
+    output.stdout
+}
+
+/// A proxy from the environment has no business on the loopback interface.
+pub(crate) fn without_proxy(command: &mut Command) -> &mut Command {
+    for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(proxy);
+    }
+    command
 }
