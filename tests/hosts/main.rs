@@ -16,6 +16,7 @@ mod programs;
 mod server;
 
 mod asgardeo;
+mod clients;
 mod django_oauth_toolkit;
 mod examples;
 mod fixtures;

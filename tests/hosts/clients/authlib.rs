@@ -1,0 +1,164 @@
+//! Authlib's `OAuth2Session` on `requests`, in Python.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::clients::ODD_SECRET;
+use crate::clients::PLAIN_SECRET;
+use crate::clients::Party;
+use crate::clients::ask;
+use crate::clients::assert_refuses;
+use crate::clients::assert_revokes;
+use crate::clients::issuer;
+use crate::clients::key;
+use crate::clients::library::Library;
+use crate::clients::start;
+
+/// Every algorithm that the server offers too, `EdDSA` by its name before and after RFC 9864.
+const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
+#[test]
+fn cli_01_a_secret_in_the_header() {
+    let mut library = Library::authlib();
+    let party = Party::with_secret("client_secret_basic", PLAIN_SECRET);
+    let outcomes = assert_revokes(&mut library, "standard", &[&party]);
+    assert_eq!(outcomes.first().unwrap().parameters(), ["token"]);
+}
+
+#[test]
+fn cli_03_a_secret_that_it_leaves_unencoded_takes_a_lenient_policy() {
+    let mut library = Library::authlib();
+    let party = Party::with_secret("client_secret_basic", "50%25+more");
+    let server = start("standard", &[&party]);
+    assert_refuses(&mut library, &server, &party, &json!({}));
+    // RFC 6749 section 2.3.1 wants both halves encoded. Profiles of systems whose clients do not, try twice.
+    assert_revokes(&mut library, "wso2", &[&party]);
+}
+
+#[test]
+fn cli_07_any_secret_in_the_form() {
+    let mut library = Library::authlib();
+    let party = Party::with_secret("client_secret_post", ODD_SECRET);
+    let outcomes = assert_revokes(&mut library, "standard", &[&party]);
+    let sent = outcomes.first().unwrap().parameters();
+    assert_eq!(sent, ["client_id", "client_secret", "token"]);
+}
+
+#[test]
+fn s2_1_a_public_client_names_itself() {
+    let mut library = Library::authlib();
+    let outcomes = assert_revokes(&mut library, "standard", &[&Party::public()]);
+    assert_eq!(outcomes.first().unwrap().parameters(), ["client_id", "token"]);
+}
+
+#[test]
+fn jwa_17_any_secret_as_the_key_of_a_mac() {
+    let mut library = Library::authlib();
+    let party = Party::with_secret("client_secret_jwt", ODD_SECRET);
+    let outcomes = assert_revokes(&mut library, "standard", &[&party]);
+    assert_eq!(outcomes.first().unwrap().kind_of_assertion()["alg"], "HS256");
+}
+
+#[test]
+fn jwa_17_a_private_key_under_each_algorithm() {
+    let mut library = Library::authlib();
+    let parties = ALGORITHMS.map(|algorithm| Party::with_key(&mut library, algorithm));
+    let outcomes = assert_revokes(&mut library, "standard", &parties.each_ref());
+    let sent = outcomes.iter().map(|outcome| outcome.kind_of_assertion()["alg"].clone());
+    assert!(sent.eq(ALGORITHMS));
+}
+
+#[test]
+fn jwa_06_the_issuer_is_the_audience_if_it_is_told_so() {
+    let mut library = Library::authlib();
+    let party = Party::with_key(&mut library, "ES256");
+    let server = start("standard", &[&party]);
+    let outcome = ask(&mut library, &server, &party, &json!({}));
+    outcome.assert_answered();
+    let sent = json!({
+        "alg": "ES256", "typ": "JWT", "kid": false,
+        "aud": issuer(&server), "lifetime": 3600, "nbf": null
+    });
+    assert_eq!(outcome.kind_of_assertion(), sent);
+    // The assertion alone says who it is.
+    assert_eq!(outcome.parameters(), ["client_assertion", "client_assertion_type", "token"]);
+}
+
+#[test]
+fn jwa_06_the_endpoint_that_it_addresses_by_default_is_no_audience() {
+    let mut library = Library::authlib();
+    let party = Party::with_key(&mut library, "ES256");
+    let server = start("standard", &[&party]);
+    let outcome =
+        assert_refuses(&mut library, &server, &party, &json!({ "audience": Value::Null }));
+    assert_eq!(outcome.kind_of_assertion()["aud"], format!("{}/revoke", issuer(&server)));
+}
+
+#[test]
+fn int_02_introspection_by_each_method_sees_the_token_die() {
+    let mut library = Library::authlib();
+    let parties = [
+        Party::with_secret("client_secret_basic", PLAIN_SECRET),
+        Party::with_secret("client_secret_jwt", ODD_SECRET),
+        Party::with_key(&mut library, "PS256"),
+    ];
+    let server = start("standard", &parties.each_ref());
+    for party in &parties {
+        let introspect = json!({ "do": "introspect" });
+        let before = ask(&mut library, &server, party, &introspect);
+        assert_eq!(before.assert_answered()["active"], true);
+        assert_eq!(before.assert_answered()["client_id"], party.id());
+        ask(&mut library, &server, party, &json!({})).assert_answered();
+        let after = ask(&mut library, &server, party, &introspect);
+        assert_eq!(after.assert_answered(), &json!({ "active": false }));
+        server.assert_dead(&[&party.token()]);
+    }
+}
+
+#[test]
+fn jwa_03_another_key_or_secret_is_no_proof() {
+    let mut library = Library::authlib();
+    let job = Party::with_key(&mut library, "ES256");
+    let (_, another) = key(&mut library, "ES256");
+    let mac = Party::with_secret("client_secret_jwt", PLAIN_SECRET);
+    let basic = Party::with_secret("client_secret_basic", PLAIN_SECRET);
+    let server = start("standard", &[&job, &mac, &basic]);
+    let wrong = format!("{PLAIN_SECRET}!");
+    for (party, credential) in
+        [(&job, another), (&mac, wrong.as_str().into()), (&basic, wrong.into())]
+    {
+        assert_refuses(&mut library, &server, party, &json!({ "credential": credential }));
+    }
+    for party in [&job, &mac, &basic] {
+        ask(&mut library, &server, party, &json!({})).assert_answered();
+        server.assert_dead(&[&party.token()]);
+    }
+}
+
+#[test]
+fn jwa_19_fapi2_takes_its_three_algorithms() {
+    let mut library = Library::authlib();
+    let parties =
+        ["PS256", "ES256", "EdDSA"].map(|algorithm| Party::with_key(&mut library, algorithm));
+    let outcomes = assert_revokes(&mut library, "fapi2", &parties.each_ref());
+    for outcome in outcomes {
+        // JWA-07: "Only a string equal to the issuer".
+        assert!(outcome.kind_of_assertion()["aud"].is_string());
+    }
+}
+
+#[test]
+fn jwa_19_fapi2_refuses_everything_else() {
+    let mut library = Library::authlib();
+    let parties = [
+        Party::with_key(&mut library, "RS256"),
+        Party::with_secret("client_secret_basic", PLAIN_SECRET),
+        Party::with_secret("client_secret_post", PLAIN_SECRET),
+        Party::with_secret("client_secret_jwt", PLAIN_SECRET),
+        Party::public(),
+    ];
+    let server = start("fapi2", &parties.each_ref());
+    for party in &parties {
+        assert_refuses(&mut library, &server, party, &json!({}));
+    }
+}
