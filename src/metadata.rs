@@ -46,7 +46,12 @@ impl Offer {
                 false => AuthMethod::PrivateKeyJwt,
             })
         };
-        self.algorithms.iter().filter(offered).map(Algorithm::as_str).collect()
+        // Clients look for the name that they sign with, and RFC 9864 gave this one a second.
+        let names = |algorithm: Algorithm| {
+            let second = (algorithm == Algorithm::EdDsa).then_some("Ed25519");
+            [Some(algorithm.as_str()), second].into_iter().flatten()
+        };
+        self.algorithms.iter().filter(offered).flat_map(names).collect()
     }
 }
 

@@ -212,8 +212,9 @@ fn algorithms(offer: Offer) -> [Value; 2] {
 #[test]
 fn met_03_algorithms_are_listed_with_the_methods_that_need_them_and_never_without() {
     let macs = json!(["HS256", "HS384", "HS512"]);
-    let signatures =
-        json!(["ES256", "ES384", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]);
+    let signatures = json!([
+        "ES256", "ES384", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"
+    ]);
     for (method, _) in METHODS {
         let expected = if method == AuthMethod::ClientSecretJwt {
             macs.clone()
@@ -255,10 +256,10 @@ fn met_03_what_is_listed_is_what_is_switched_on() {
         "private_key_jwt",
     ];
     assert_eq!(methods, json!(all));
-    assert_eq!(algorithms.as_array().unwrap().len(), 12);
+    assert_eq!(algorithms.as_array().unwrap().len(), 13);
     // FAPI 2.0 section 5.4.1.
     let fapi = offer(&asserting, &profile::fapi2().policy);
-    assert_eq!(fapi, [json!(["private_key_jwt"]), json!(["ES256", "EdDSA", "PS256"])]);
+    assert_eq!(fapi, [json!(["private_key_jwt"]), json!(["ES256", "EdDSA", "Ed25519", "PS256"])]);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
+use annul::Clock;
+use annul::SystemClock;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use aws_lc_rs::signature::KeyPair;
 use base64::Engine;
@@ -58,7 +58,7 @@ impl Signer {
 
     /// The form of a revocation of `token`, with an assertion.
     fn form(&self, client: &str, header: &serde_json::Value, jti: &str, token: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.now().as_unix_seconds();
         let claims = json!({
             "iss": client, "sub": client, "aud": ISSUER, "jti": jti, "iat": now, "exp": now + 60
         });
