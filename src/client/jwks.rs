@@ -52,6 +52,13 @@ pub trait JwksSource: Send + Sync {
     async fn fetch(&self, uri: &str) -> Result<JwkSet, StoreError>;
 }
 
+#[async_trait]
+impl<S: JwksSource + ?Sized> JwksSource for Arc<S> {
+    async fn fetch(&self, uri: &str) -> Result<JwkSet, StoreError> {
+        (**self).fetch(uri).await
+    }
+}
+
 /// Remembers fetched key sets, and fetches them again when they are old or a key is not among them.
 ///
 /// One in an [`Arc`] can serve both `Assertions` and `Certificates`.
@@ -138,13 +145,15 @@ impl JwksCache {
         now: Timestamp,
     ) -> Option<Arc<JwkSet>> {
         let entry = self.entry(uri);
-        if self.is_enough(&entry.state(), &has_wanted, now) {
-            return entry.state().keys;
+        let state = entry.state();
+        if self.has(&state, &has_wanted, now) {
+            return state.keys;
         }
+        // Whoever fetches has it: those that need what it fetches wait here, and are not refused meanwhile.
         let _one_at_a_time = entry.fetching.lock().await;
-        // Whoever held it before has fetched, perhaps.
-        if self.is_enough(&entry.state(), &has_wanted, now) {
-            return entry.state().keys;
+        let state = entry.state();
+        if self.has(&state, &has_wanted, now) || self.was_tried(&state, now) {
+            return state.keys;
         }
         // Before the fetch, which may be dropped half way: then too, the next one waits its turn.
         entry.change(|state| state.tried_at = Some(now));
@@ -157,17 +166,15 @@ impl JwksCache {
         entry.state().keys
     }
 
-    /// Whether there is nothing to fetch: the set is fresh and has what is wanted, or it was tried just now.
-    fn is_enough(
-        &self,
-        state: &State,
-        has_wanted: &impl Fn(&JwkSet) -> bool,
-        now: Timestamp,
-    ) -> bool {
+    /// Whether the set is fresh and has what is wanted.
+    fn has(&self, state: &State, has_wanted: &impl Fn(&JwkSet) -> bool, now: Timestamp) -> bool {
         let fresh = now < state.fetched_at + self.lifetime;
-        let found = state.keys.as_ref().is_some_and(|keys| has_wanted(keys));
-        let waits = state.tried_at.is_some_and(|tried| now < tried + self.interval);
-        (fresh && found) || waits
+        fresh && state.keys.as_ref().is_some_and(|keys| has_wanted(keys))
+    }
+
+    /// Whether it was fetched, or could not be, just now.
+    fn was_tried(&self, state: &State, now: Timestamp) -> bool {
+        state.tried_at.is_some_and(|tried| now < tried + self.interval)
     }
 
     fn entry(&self, uri: &str) -> Arc<Entry> {
