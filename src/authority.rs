@@ -253,7 +253,7 @@ impl Authority {
         self.emit(&Event::UnknownToken { endpoint, client: client.id() });
     }
 
-    /// Tells of a token that is another client's.
+    /// Tells of a token that is another client's, or another instance's of the same one.
     pub(crate) fn foreign_token(
         &self,
         endpoint: Endpoint,
@@ -272,7 +272,7 @@ impl Authority {
         record: TokenRecord,
         client: &AuthenticatedClient,
     ) -> Claim {
-        if record.grant().client_id() != client.id() {
+        if !client.owns(record.grant()) {
             self.foreign_token(endpoint, &record, client);
         }
         OwnedToken::claim(record, client, self.0.policy.foreign_token)

@@ -36,7 +36,8 @@ pub enum Event<'a> {
         endpoint: Endpoint,
         /// Who presented it.
         client: &'a ClientId,
-        /// Whose it is.
+        /// Whose it is; the same client's, where the token is
+        /// [another instance's](crate::client::AuthenticatedClient::with_grant_check).
         owner: &'a ClientId,
         /// What kind of token it is.
         kind: TokenKind,

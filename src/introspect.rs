@@ -102,7 +102,7 @@ async fn introspect(
 }
 
 fn may_see(client: &AuthenticatedClient, record: &TokenRecord) -> bool {
-    client.may_introspect() || record.grant().client_id() == client.id()
+    client.may_introspect() || client.owns(record.grant())
 }
 
 fn describe(record: &TokenRecord) -> Vec<u8> {

@@ -51,7 +51,7 @@ impl OwnedToken {
         client: &AuthenticatedClient,
         policy: ForeignTokenPolicy,
     ) -> Claim {
-        let foreign = record.grant().client_id() != client.id();
+        let foreign = !client.owns(record.grant());
         let answer = match client.kind() {
             ClientKind::Confidential => policy.confidential,
             ClientKind::Public => policy.public,
