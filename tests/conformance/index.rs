@@ -17,12 +17,13 @@ pub(crate) struct Index {
 }
 
 const ALL: &[&Index] = &[
+    &crate::attestation::INDEX,
     &crate::introspection::INDEX,
     &crate::keycloak::INDEX,
     &crate::metadata::INDEX,
     &crate::rfc6749::INDEX,
     &crate::rfc7009::INDEX,
-    #[cfg(feature = "mtls")]
+    &crate::rfc7523::INDEX,
     &crate::rfc8705::INDEX,
     &crate::rotation::INDEX,
     &crate::sessions::INDEX,
@@ -40,11 +41,12 @@ const REQUIRED: &[(&str, &[u32])] = &[
     ("PAR", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
     ("CLI", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]),
     ("ERR", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    ("JWA", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]),
+    ("ATT", &[1, 2, 3]),
     ("ROT", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
     ("SID", &[1, 2]),
     ("MET", &[1, 2, 3, 4, 5, 7, 8, 9, 10]),
     ("INT", &[1, 2, 3, 4, 5, 6, 7]),
-    #[cfg(feature = "mtls")]
     ("TLS", &[1, 2, 3, 4, 5, 6]),
     ("KC", &[1, 2, 3, 4, 5, 6, 7, 20, 21, 22, 23, 24]),
 ];

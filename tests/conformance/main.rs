@@ -5,14 +5,16 @@
 
 mod doubles;
 mod index;
+mod signer;
 mod support;
 
+mod attestation;
 mod introspection;
 mod keycloak;
 mod metadata;
 mod rfc6749;
 mod rfc7009;
-#[cfg(feature = "mtls")]
+mod rfc7523;
 mod rfc8705;
 mod rotation;
 mod sessions;

@@ -798,7 +798,6 @@ async fn s2_3_1_failures_are_counted_over_all_endpoints() {
 }
 
 /// A server with the shipped throttle, as it comes.
-#[cfg(feature = "throttle")]
 fn limited() -> Server {
     let server = Server::new();
     let authority = server.authority.throttle(annul::throttle::RateLimiter::default());
@@ -806,7 +805,6 @@ fn limited() -> Server {
 }
 
 /// One request with these credentials from this address, at the first, second or third endpoint.
-#[cfg(feature = "throttle")]
 async fn ask(server: &Server, endpoint: usize, last: u8, client: &str, secret: &str) -> Response {
     let header = basic::header_value(client, secret);
     let request = form("token=rt-g1&refresh_token=rt-g1")
@@ -819,7 +817,6 @@ async fn ask(server: &Server, endpoint: usize, last: u8, client: &str, secret: &
     }
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn cli_13_guesses_at_any_endpoint_use_up_one_quota() {
     // All at one endpoint, or some at each: it is the same thirty.
@@ -852,7 +849,6 @@ async fn cli_13_guesses_at_any_endpoint_use_up_one_quota() {
     }
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn cli_13_guesses_from_many_addresses_are_bounded_too() {
     let server = limited();
@@ -872,7 +868,6 @@ async fn cli_13_guesses_from_many_addresses_are_bounded_too() {
     assert!(!server.is_active("rt-g1").await);
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn cli_13_a_client_that_does_not_exist_runs_out_of_guesses_alike() {
     let server = limited();
@@ -884,7 +879,6 @@ async fn cli_13_a_client_that_does_not_exist_runs_out_of_guesses_alike() {
     }
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn cli_13_a_guesser_shuts_nobody_else_out() {
     let server = limited();

@@ -333,7 +333,6 @@ fn s2_the_published_endpoint_is_https() {
     assert_eq!(publish(local(), "http://as.example/revoke"), Err(InvalidUrl::NotHttps));
 }
 
-#[cfg(feature = "http")]
 #[tokio::test]
 async fn s2_a_revocation_over_plain_http_is_honoured() {
     let server = Server::new();
@@ -1156,14 +1155,12 @@ async fn s5_the_throttle_is_asked_before_any_store() {
 }
 
 /// A server with the shipped throttle, as it comes.
-#[cfg(feature = "throttle")]
 fn limited() -> Server {
     let server = Server::new();
     let authority = server.authority.throttle(annul::throttle::RateLimiter::default());
     Server { authority, ..server }
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited() {
     let server = limited();
@@ -1197,7 +1194,6 @@ async fn s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited() {
     assert!(!server.is_active("rt-g1").await);
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn s5_a_client_that_its_credentials_do_not_name_is_refused_too() {
     use annul::client::AuthenticatedClient;
@@ -1221,7 +1217,7 @@ async fn s5_a_client_that_its_credentials_do_not_name_is_refused_too() {
 
     let server = Server::new();
     server.grant("g1", "web").await;
-    let authority = annul::Authority::new(server.store.clone(), Tickets)
+    let authority = Authority::new(server.store.clone(), Tickets)
         .clock(server.clock.clone())
         .throttle(annul::throttle::RateLimiter::default());
     let ask = async |token: &str| {
@@ -1239,7 +1235,6 @@ async fn s5_a_client_that_its_credentials_do_not_name_is_refused_too() {
     assert!(!server.is_active("rt-g1").await);
 }
 
-#[cfg(feature = "throttle")]
 #[tokio::test]
 async fn s5_nobody_guesses_tokens_at_a_public_clients_expense() {
     let server = limited();
