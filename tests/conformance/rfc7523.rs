@@ -1254,10 +1254,8 @@ async fn jwa_16_other_serializations_are_refused() {
 #[tokio::test]
 async fn jwa_16_a_signature_is_of_one_form() {
     // RFC 7518 s3.4: both numbers at full length, and not as ASN.1 has them.
-    let pkcs8 = match &*P256 {
-        SigningKey::Ec { pair, .. } => pair.to_pkcs8v1().unwrap(),
-        _ => unreachable!("P256 is on a curve"),
-    };
+    let SigningKey::Ec { pair, .. } = &*P256 else { unreachable!("P256 is on a curve") };
+    let pkcs8 = pair.to_pkcs8v1().unwrap();
     let asn1 = signature::EcdsaKeyPair::from_pkcs8(
         &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
         pkcs8.as_ref(),
@@ -1731,7 +1729,7 @@ fn server_fetching(source: &Arc<Source>) -> Server {
 }
 
 /// An assertion of `fetched`, good from now on.
-fn fetched<'k>(server: &Server, kid: &str, key: &'k SigningKey) -> String {
+fn fetched(server: &Server, kid: &str, key: &SigningKey) -> String {
     let now = server.authority.now().as_unix_seconds();
     let assertion = Assertion::of("fetched", "EdDSA", key).header("kid", kid);
     assertion.claim("exp", now + 60).jwt()
