@@ -19,7 +19,7 @@ pub(crate) enum Key<'k> {
 
 /// Whether `signature` is the key's over `message`.
 ///
-/// Without a key of the right kind, and for an RSA signature that is not as long as the key, a key of nobody's is used
+/// Without a key of the right kind, and for an RSA signature that cannot be of the key, a key of nobody's is used
 /// instead: how long a failure takes depends on what was sent, and not on who is registered.
 pub(crate) fn verify(
     algorithm: Algorithm,
@@ -27,7 +27,7 @@ pub(crate) fn verify(
     message: &[u8],
     signature: &Vec<u8>,
 ) -> bool {
-    let (key, is_somebodys) = match decoding_key(algorithm, key, signature.len()) {
+    let (key, is_somebodys) = match decoding_key(algorithm, key, signature) {
         Some(key) => (key, true),
         None => (nobodys_key(algorithm, signature.len()), false),
     };
@@ -36,7 +36,7 @@ pub(crate) fn verify(
     right && is_somebodys
 }
 
-fn decoding_key(algorithm: Algorithm, key: Key<'_>, signature_len: usize) -> Option<DecodingKey> {
+fn decoding_key(algorithm: Algorithm, key: Key<'_>, signature: &[u8]) -> Option<DecodingKey> {
     match (key, algorithm) {
         // RFC 7518 s3.2; OpenID Connect Core s9: "the octets of the UTF-8 representation of the client_secret".
         (Key::Mac(secret), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
@@ -54,7 +54,10 @@ fn decoding_key(algorithm: Algorithm, key: Key<'_>, signature_len: usize) -> Opt
             | Algorithm::Rs256
             | Algorithm::Rs384
             | Algorithm::Rs512,
-        ) if n.len() == signature_len => Some(DecodingKey::from_rsa_raw_components(n, e)),
+            // Of this length, and smaller than the modulus: another one is refused before anything is computed.
+        ) if n.len() == signature.len() && signature < &**n => {
+            Some(DecodingKey::from_rsa_raw_components(n, e))
+        }
         (Key::Mac(_) | Key::Nobody | Key::Public(_), _) => None,
     }
 }
@@ -93,9 +96,8 @@ fn nobodys_key(algorithm: Algorithm, signature_len: usize) -> DecodingKey {
         | Algorithm::Rs256
         | Algorithm::Rs384
         | Algorithm::Rs512 => {
-            // Odd, and as long as the signature, as the modulus of a real key would be: that no two primes make it up does not
-            // show.
-            let modulus = vec![0xc5; signature_len];
+            // Odd, as long as the signature, and larger than any: that no two primes make it up does not show.
+            let modulus = vec![0xff; signature_len];
             DecodingKey::from_rsa_raw_components(&modulus, &[1, 0, 1])
         }
     }
@@ -124,8 +126,11 @@ mod tests {
     use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
     use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
     use aws_lc_rs::signature::EcdsaKeyPair;
+    use aws_lc_rs::signature::RSA_PSS_2048_8192_SHA256;
+    use aws_lc_rs::signature::RsaPublicKeyComponents;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::DecodingKeyKind;
 
     use super::*;
     use crate::jose::Algorithms;
@@ -214,7 +219,7 @@ mod tests {
     fn the_signatures_of_the_specifications_are_right_and_no_others() {
         for (jwk, algorithm, header, payload, signature) in SIGNED {
             let jwk = key(jwk);
-            let public = Key::Public(jwk.key());
+            let public = Key::Public(jwk.key().unwrap());
             let message = format!("{header}.{payload}");
             let (message, signature) = (message.as_bytes(), decode(signature));
             assert!(jwk.fits(algorithm));
@@ -309,16 +314,18 @@ mod tests {
         for (jwk, ..) in SIGNED {
             let jwk = key(jwk);
             for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
-                assert!(decoding_key(algorithm, Key::Public(jwk.key()), 32).is_none());
+                assert!(
+                    decoding_key(algorithm, Key::Public(jwk.key().unwrap()), &[0; 32]).is_none()
+                );
             }
         }
         let secret = Secret::new("Jefe");
         for algorithm in Algorithms::ALL.iter() {
             assert_eq!(
-                decoding_key(algorithm, Key::Mac(&secret), 64).is_some(),
+                decoding_key(algorithm, Key::Mac(&secret), &[0; 64]).is_some(),
                 algorithm.is_mac()
             );
-            assert!(decoding_key(algorithm, Key::Nobody, 64).is_none());
+            assert!(decoding_key(algorithm, Key::Nobody, &[0; 64]).is_none());
         }
     }
 
@@ -351,6 +358,33 @@ mod tests {
             // So the key is one, and the work was done.
             assert!(library_says(algorithm, &signature), "{algorithm:?}");
             assert!(!verify(algorithm, Key::Nobody, b"x", &signature), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_signature_takes_the_same_work_whoever_it_is_from() {
+        // The library refuses one that is not below the modulus at once, and would tell a modulus from nobody's.
+        let jwk = key(RSA_A2);
+        let Some(PublicKey::Rsa { n, .. }) = jwk.key() else { unreachable!("the example is RSA") };
+        let of_key = |signature: &[u8]| {
+            decoding_key(Algorithm::Ps256, Key::Public(jwk.key().unwrap()), signature).is_some()
+        };
+        let mut below = n.to_vec();
+        below[255] -= 1;
+        assert!(of_key(&below) && of_key(&[0; 256]));
+        for other in [n.to_vec(), vec![0xff; 256], vec![0; 255], vec![0; 257]] {
+            assert!(!of_key(&other));
+        }
+        // Nobody's is above all of them, but for the one that is above every key there is; and it is a key.
+        for len in [256, 384, 512, 1_024] {
+            let nobodys = nobodys_key(Algorithm::Ps256, len);
+            let DecodingKeyKind::RsaModulusExponent { n, e } = nobodys.kind() else {
+                unreachable!("it is made of numbers")
+            };
+            assert_eq!(*n, vec![0xff; len]);
+            RsaPublicKeyComponents { n, e }
+                .to_parsed_public_key(&RSA_PSS_2048_8192_SHA256)
+                .unwrap();
         }
     }
 }
