@@ -1,7 +1,9 @@
 //! RFC 7009, OAuth 2.0 Token Revocation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use annul::Authority;
 use annul::Cascade;
 use annul::ClientId;
 use annul::Grant;
@@ -17,6 +19,7 @@ use annul::Response;
 use annul::Revocation;
 use annul::Target;
 use annul::Verdict;
+use annul::client::Assertions;
 use annul::client::AuthMethod;
 use annul::client::Client;
 use annul::client::ClientMetadata;
@@ -53,6 +56,10 @@ use crate::doubles::server_with;
 use crate::index::Index;
 use crate::index::Status::NotDone;
 use crate::index::Status::Tested;
+use crate::signer::Assertion;
+use crate::signer::ISSUER;
+use crate::signer::SigningKey;
+use crate::signer::presenting;
 use crate::support::FORM;
 use crate::support::Server;
 use crate::support::error_of;
@@ -658,8 +665,8 @@ async fn s2_1_every_node_of_one_store_sees_it_at_once() {
     let node = Server::new();
     node.grant("g1", "web").await;
     let clients = RegisteredClients::new(crate::support::clients());
-    let clock = std::sync::Arc::clone(&node.clock);
-    let second = annul::Authority::new(std::sync::Arc::clone(&node.store), clients).clock(clock);
+    let clock = Arc::clone(&node.clock);
+    let second = Authority::new(Arc::clone(&node.store), clients).clock(clock);
     let at = PresentedToken::new("at-g1");
     assert!(second.check(at).await.unwrap().is_active());
 
@@ -1388,8 +1395,47 @@ async fn r7009_63_nothing_printable_holds_a_token_or_a_secret() {
     printed.push(format!("{:?}", annul::Secret::new(SECRET)));
     printed.push(format!("{:?}", annul::PresentedSecret::new(SECRET)));
 
+    // An assertion, by whatever it is held: it is as good as a secret until it is used or has expired.
+    let metadata = ClientMetadata::new("mac", AuthMethod::ClientSecretJwt);
+    let mac = Client::new(metadata).secret(SECRET);
+    let key = SigningKey::mac(SECRET);
+    printed.push(format!("{mac:?} {:?}", mac.mac_secrets(now).collect::<Vec<_>>()));
+    let assertions = Assertions::new(Issuer::new(ISSUER).unwrap());
+    printed.push(format!("{assertions:?}"));
+    let clock = Arc::clone(&server.clock);
+    let clients = RegisteredClients::new(ClientTable::from_iter([mac])).clock(Arc::clone(&clock));
+    let clients = clients.assertions(assertions);
+    printed.push(format!("{clients:?}"));
+    let authority = Authority::new(Arc::clone(&server.store), clients).clock(clock);
+    let heard = crate::doubles::Journal::default();
+    let authority = authority.events(heard.clone());
+    let good = Assertion::of("mac", "HS256", &key);
+    let forged = good.clone().claim("jti", SECRET).signed_by(&SigningKey::mac("x")).jwt();
+    let good = good.claim("jti", TOKEN).jwt();
+    for jwt in [&good, &good, &forged] {
+        let body = format!("token={TOKEN}-unknown&{}", presenting(jwt));
+        let request = form(&body);
+        printed.push(format!("{request:?}"));
+        let read = Form::read(&request, policy).unwrap();
+        let mut scratch = Scratch::default();
+        let credentials = Credentials::read(&request, &read, &mut scratch, policy).unwrap();
+        printed.push(format!("{read:?} {credentials:?} {:?}", credentials.presented()));
+        let answer = annul::handle_revoke(&authority, &request).await;
+        printed.push(format!("{answer:?} {}", String::from_utf8_lossy(answer.body())));
+    }
+    let heard = heard.take();
+    for event in ["UnknownToken", "ClientAuthenticationFailed"] {
+        assert!(heard.iter().any(|line| line.starts_with(event)), "{heard:?}");
+    }
+    printed.extend(heard);
+    let mut parts: Vec<&str> = good.split('.').skip(1).collect();
+    parts.extend(forged.split('.').skip(1));
+
     let base64_of_both = header.trim_start_matches("Basic ");
     for line in printed {
+        for part in &parts {
+            assert!(!line.contains(part), "{line}");
+        }
         for marker in [TOKEN, SECRET, base64_of_both] {
             assert!(!line.contains(marker), "{line}");
         }

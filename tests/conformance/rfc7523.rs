@@ -79,6 +79,8 @@ use crate::signer::SigningKey;
 use crate::signer::base64url;
 use crate::signer::compact;
 use crate::signer::jwks;
+use crate::signer::parameters;
+use crate::signer::presenting;
 use crate::signer::unique;
 use crate::support::START;
 use crate::support::Server;
@@ -265,15 +267,6 @@ fn server_remembering(guard: impl ReplayGuard + 'static) -> Server {
 /// An assertion of `job`, right in every respect.
 fn job() -> Assertion<'static> {
     Assertion::of("job", "EdDSA", &ED25519)
-}
-
-/// The parameters that present this assertion.
-fn presenting(assertion: &str) -> String {
-    parameters(&[("client_assertion_type", JWT_BEARER), ("client_assertion", assertion)])
-}
-
-fn parameters(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// Whether the assertion authenticates `client` at the revocation endpoint.

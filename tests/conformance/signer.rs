@@ -247,3 +247,13 @@ impl<'k> Assertion<'k> {
         compact(header, payload, self.algorithm, self.key)
     }
 }
+
+/// The parameters that present this assertion.
+pub(crate) fn presenting(assertion: &str) -> String {
+    parameters(&[("client_assertion_type", JWT_BEARER), ("client_assertion", assertion)])
+}
+
+/// A form.
+pub(crate) fn parameters(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
