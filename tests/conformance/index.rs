@@ -18,6 +18,7 @@ pub(crate) struct Index {
 
 const ALL: &[&Index] = &[
     &crate::attestation::INDEX,
+    &crate::fapi::INDEX,
     &crate::introspection::INDEX,
     &crate::keycloak::INDEX,
     &crate::metadata::INDEX,
@@ -43,6 +44,7 @@ const REQUIRED: &[(&str, &[u32])] = &[
     ("ERR", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     ("JWA", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]),
     ("ATT", &[1, 2, 3]),
+    ("FAPI", &[1]),
     ("ROT", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
     ("SID", &[1, 2]),
     ("MET", &[1, 2, 3, 4, 5, 7, 8, 9, 10]),

@@ -9,6 +9,7 @@ mod signer;
 mod support;
 
 mod attestation;
+mod fapi;
 mod introspection;
 mod keycloak;
 mod metadata;
