@@ -7,5 +7,6 @@ fn main() {
         kind: ClientKind::Confidential,
         may_introspect: true,
         cascade: None,
+        grant_check: None,
     };
 }
