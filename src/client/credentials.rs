@@ -228,3 +228,41 @@ fn subject_of<'a>(assertion: &str, scratch: &'a mut Scratch) -> Option<&'a str> 
     let Payload { sub } = serde_json::from_slice(&payload).ok()?;
     Some(scratch.keep(sub)).filter(|subject| !basic::has_control(subject))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimed(payload: &str, more: &str) -> Option<String> {
+        let payload = URL_SAFE_NO_PAD.encode(payload);
+        let body = format!("client_assertion=e30.{payload}.c2ln{more}");
+        let request = Request::post(body.as_bytes())
+            .header("content-type", b"application/x-www-form-urlencoded");
+        let policy = Policy::default();
+        let form = Form::read(&request, &policy).unwrap();
+        let mut scratch = Scratch::default();
+        let credentials = Credentials::read(&request, &form, &mut scratch, &policy).unwrap();
+        credentials.claimed_client().map(str::to_owned)
+    }
+
+    #[test]
+    fn jwa_02_an_assertion_alone_says_whom_it_claims_to_be_from() {
+        for (payload, subject) in [
+            (r#"{"sub":"job"}"#, Some("job")),
+            (r#"{"x":[{}],"sub":"job","iss":"web"}"#, Some("job")),
+            (r#"{"sub":"https:\/\/client.example\/\u00f6"}"#, Some("https://client.example/ö")),
+            (r#"{"sub":"job\u0000"}"#, None),
+            (r#"{"sub":"job","sub":"web"}"#, None),
+            (r#"{"sub":null}"#, None),
+            (r#"{"sub":["job"]}"#, None),
+            (r#"{"iss":"job"}"#, None),
+            ("17", None),
+            ("", None),
+        ] {
+            assert_eq!(claimed(payload, "").as_deref(), subject, "{payload}");
+            // The subject counts; what stands beside it is compared with it later.
+            let beside = claimed(payload, "&client_id=web");
+            assert_eq!(beside.as_deref(), Some(subject.unwrap_or("web")), "{payload}");
+        }
+    }
+}
