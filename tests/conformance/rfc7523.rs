@@ -1515,6 +1515,10 @@ async fn jwa_19_small_and_trivial_rsa_keys_are_refused() {
     components.verify(legacy, message.as_bytes(), &right).unwrap();
     let server = server_for([with_keys("weak", [weak])]);
     assert!(!accepts(&server, "weak", WEAKLY_SIGNED).await);
+    // It stays too small where a certificate stands beside it.
+    let certified = json!({ "kty": "RSA", "n": WEAK_MODULUS, "e": "AQAB", "x5c": ["MAMCAQA="] });
+    let server = server_for([with_keys("weak", [certified])]);
+    assert!(!accepts(&server, "weak", WEAKLY_SIGNED).await);
     // Zeroes before it do not make it longer.
     let padded = base64url([vec![0; 128], n].concat());
     let padded = json!({ "kty": "RSA", "n": padded, "e": "AQAB" });
