@@ -447,7 +447,8 @@ impl<'a> NewToken<'a> {
     }
 
     /// Marks a refresh token that another system already rotated out, when its tokens are imported. To exchange it is
-    /// reuse, whatever the grace window.
+    /// reuse, whatever the grace window. A token of either kind that is marked so is never good: that is how used
+    /// assertions are remembered in a token store.
     #[must_use]
     pub const fn already_consumed(mut self) -> Self {
         self.consumed = true;
