@@ -157,7 +157,7 @@ impl Client {
 
     /// Adds a secret that does not expire. While a secret is rotated, the old and the new one are both added.
     ///
-    /// Only its digest is kept; and, of a client registered for `client_secret_jwt`, the secret too, which is wiped when
+    /// An empty one is none: everybody knows it. Only its digest is kept; and, of a client registered for `client_secret_jwt`, the secret too, which is wiped when
     /// the client is dropped.
     #[must_use]
     pub fn secret(self, secret: &str) -> Self {
@@ -179,6 +179,9 @@ impl Client {
     }
 
     fn add_secret(mut self, secret: &str, expires_at: Option<Timestamp>) -> Self {
+        if secret.is_empty() {
+            return self;
+        }
         let recoverable =
             (self.method() == AuthMethod::ClientSecretJwt).then(|| Secret::new(secret));
         let digest = SecretDigest::of(secret);

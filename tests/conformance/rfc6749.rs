@@ -97,6 +97,7 @@ pub(crate) const INDEX: Index = Index {
             "CLI-15",
             Tested(&[
                 "cli_15_two_secrets_live_during_rotation_and_an_expired_one_is_dead",
+                "cli_15_an_empty_secret_is_none",
                 "cli_15_hashed_secrets_rotate_and_expire_beside_digests",
                 "cli_15_a_hashed_secret_is_no_use_where_nobody_hashes",
             ]),
@@ -932,6 +933,17 @@ async fn cli_14_a_secret_opens_no_side_door() {
     let client = Client::new(serde_json::from_str(r#"{"client_id":"web"}"#).unwrap());
     let server = server_of(client.secret("web-secret"), Policy::default()).await;
     assert_eq!(server.revoke_as("web", "token=rt-g1").await.status(), 200);
+}
+
+#[tokio::test]
+async fn cli_15_an_empty_secret_is_none() {
+    // Left empty in somebody's table, perhaps.
+    let web = Client::new(ClientMetadata::new("web", AuthMethod::ClientSecretBasic)).secret("");
+    let server = server_of(web, Policy::default()).await;
+    let header = basic::header_value("web", "");
+    assert_eq!(revoke_with(&server, header.as_bytes(), "token=t").await.status(), 401);
+    let mac = Client::new(ClientMetadata::new("mac", AuthMethod::ClientSecretJwt)).secret("");
+    assert_eq!(mac.mac_secrets(START).count(), 0);
 }
 
 #[tokio::test]
