@@ -4,13 +4,12 @@ use std::fmt;
 use std::io;
 use std::iter;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::client::hashed::hash::LONGEST_SECRET;
 use crate::client::hashed::hash::SecretHash;
+use crate::client::hashed::limits::HashingLimits;
 use crate::client::hashed::pool::Asked;
 use crate::client::hashed::pool::HashingStats;
 use crate::client::hashed::pool::Pool;
@@ -72,43 +71,6 @@ pub struct SecretHashing {
     key: FingerprintKey,
     decoy: SecretHash,
     clock: Arc<dyn Clock>,
-}
-
-/// How much hashing there may be.
-///
-/// ```
-/// use annul::client::HashingLimits;
-///
-/// let mut limits = HashingLimits::default();
-/// limits.workers = 2;
-/// limits.queue = 16;
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct HashingLimits {
-    /// Threads that hash, at least one; each needs the memory that the hashes ask for, 19 MiB by default. Default:
-    /// half the processors.
-    pub workers: usize,
-    /// Secrets that may wait for a worker, at least one. The last one waits for the time of twice as many hashes,
-    /// divided by the workers. Default: 64.
-    pub queue: usize,
-    /// Secrets that are remembered to have matched, as keyed digests; none where it is 0. Default: 1,024.
-    pub remembered: usize,
-    /// How long one is remembered. A hash that is no longer registered is never answered from memory. Default: 60
-    /// seconds.
-    pub remembered_for: Duration,
-}
-
-impl Default for HashingLimits {
-    fn default() -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            workers: (processors / 2).max(1),
-            queue: 64,
-            remembered: 1_024,
-            remembered_for: Duration::from_secs(60),
-        }
-    }
 }
 
 /// How many hashes a secret costs that fails: a client has two while one is rotated.
@@ -256,6 +218,8 @@ mod tests {
     use std::task::Context;
     use std::task::Poll;
     use std::task::Waker;
+    use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::clock::FakeClock;

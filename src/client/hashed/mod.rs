@@ -2,11 +2,12 @@
 
 mod hash;
 mod hashing;
+mod limits;
 mod pool;
 mod proven;
 
 pub use hash::InvalidSecretHash;
 pub use hash::SecretHash;
-pub use hashing::HashingLimits;
 pub use hashing::SecretHashing;
+pub use limits::HashingLimits;
 pub use pool::HashingStats;

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::client::hashed::hash::NotHashed;
 use crate::client::hashed::hash::SecretHash;
-use crate::client::hashed::hashing::HashingLimits;
+use crate::client::hashed::limits::HashingLimits;
 use crate::client::hashed::proven::Fingerprint;
 use crate::client::hashed::proven::Proven;
 use crate::clock::Timestamp;

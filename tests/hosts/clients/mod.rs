@@ -196,3 +196,65 @@ impl Outcome {
         })
     }
 }
+
+/// Asks about each token before and after it is revoked; `order` says how.
+fn introspection_sees_the_token_die(mut library: Library, secret: &str, order: &Value) {
+    let parties = [
+        Party::with_secret("client_secret_basic", secret),
+        Party::with_secret("client_secret_jwt", secret),
+        Party::with_key(&mut library, "PS256"),
+    ];
+    let server = start("standard", &parties.each_ref());
+    for party in &parties {
+        let before = ask(&mut library, &server, party, order);
+        assert_eq!(before.assert_answered().get("active"), Some(&json!(true)));
+        assert_eq!(before.assert_answered().get("client_id"), Some(&json!(party.id())));
+        ask(&mut library, &server, party, &json!({})).assert_answered();
+        let after = ask(&mut library, &server, party, order);
+        assert_eq!(after.assert_answered(), &json!({ "active": false }));
+        server.assert_dead(&[&party.token()]);
+    }
+}
+
+/// Another's credentials are refused, and the client's own accepted afterwards. What the library said of the refusals.
+fn another_credential_is_no_proof(mut library: Library, secret: &str) -> Vec<Outcome> {
+    let job = Party::with_key(&mut library, "ES256");
+    let (_, another) = key(&mut library, "ES256");
+    let mac = Party::with_secret("client_secret_jwt", secret);
+    let basic = Party::with_secret("client_secret_basic", secret);
+    let server = start("standard", &[&job, &mac, &basic]);
+    let wrong = format!("{secret}!");
+    let wrongs = [(&job, another), (&mac, wrong.as_str().into()), (&basic, wrong.as_str().into())];
+    let outcomes = wrongs.map(|(party, credential)| {
+        assert_refuses(&mut library, &server, party, &json!({ "credential": credential }))
+    });
+    for party in [&job, &mac, &basic] {
+        ask(&mut library, &server, party, &json!({})).assert_answered();
+        server.assert_dead(&[&party.token()]);
+    }
+    outcomes.into()
+}
+
+fn fapi2_takes_three_algorithms(mut library: Library) {
+    let parties =
+        ["PS256", "ES256", "EdDSA"].map(|algorithm| Party::with_key(&mut library, algorithm));
+    for outcome in assert_revokes(&mut library, "fapi2", &parties.each_ref()) {
+        // JWA-07: "Only a string equal to the issuer".
+        let assertion = outcome.kind_of_assertion();
+        assert!(assertion.get("aud").is_some_and(Value::is_string), "{assertion}");
+    }
+}
+
+fn fapi2_refuses_the_rest(mut library: Library, secret: &str) {
+    let parties = [
+        Party::with_key(&mut library, "RS256"),
+        Party::with_secret("client_secret_basic", secret),
+        Party::with_secret("client_secret_post", secret),
+        Party::with_secret("client_secret_jwt", secret),
+        Party::public(),
+    ];
+    let server = start("fapi2", &parties.each_ref());
+    for party in &parties {
+        assert_refuses(&mut library, &server, party, &json!({}));
+    }
+}

@@ -4,11 +4,13 @@ use serde_json::json;
 
 use crate::clients::ODD_SECRET;
 use crate::clients::Party;
+use crate::clients::another_credential_is_no_proof;
 use crate::clients::ask;
-use crate::clients::assert_refuses;
 use crate::clients::assert_revokes;
+use crate::clients::fapi2_refuses_the_rest;
+use crate::clients::fapi2_takes_three_algorithms;
+use crate::clients::introspection_sees_the_token_die;
 use crate::clients::issuer;
-use crate::clients::key;
 use crate::clients::library::Library;
 use crate::clients::start;
 
@@ -77,73 +79,25 @@ fn jwa_06_the_issuer_is_the_audience_unasked() {
 
 #[test]
 fn int_02_introspection_by_each_method_sees_the_token_die() {
-    let mut library = Library::openid_client();
-    let parties = [
-        Party::with_secret("client_secret_basic", ODD_SECRET),
-        Party::with_secret("client_secret_jwt", ODD_SECRET),
-        Party::with_key(&mut library, "PS256"),
-    ];
-    let server = start("standard", &parties.each_ref());
-    for party in &parties {
-        // The other document says the same.
-        let introspect = json!({ "do": "introspect", "discovery": "oidc" });
-        let before = ask(&mut library, &server, party, &introspect);
-        assert_eq!(before.assert_answered()["active"], true);
-        assert_eq!(before.assert_answered()["client_id"], party.id());
-        ask(&mut library, &server, party, &json!({})).assert_answered();
-        let after = ask(&mut library, &server, party, &introspect);
-        assert_eq!(after.assert_answered(), &json!({ "active": false }));
-        server.assert_dead(&[&party.token()]);
-    }
+    // The other document says the same.
+    let order = json!({ "do": "introspect", "discovery": "oidc" });
+    introspection_sees_the_token_die(Library::openid_client(), ODD_SECRET, &order);
 }
 
 #[test]
 fn jwa_03_another_key_or_secret_is_no_proof() {
-    let mut library = Library::openid_client();
-    let job = Party::with_key(&mut library, "ES256");
-    let (_, another) = key(&mut library, "ES256");
-    let mac = Party::with_secret("client_secret_jwt", ODD_SECRET);
-    let basic = Party::with_secret("client_secret_basic", ODD_SECRET);
-    let server = start("standard", &[&job, &mac, &basic]);
-    let wrong = format!("{ODD_SECRET}!");
-    for (party, credential) in
-        [(&job, another), (&mac, wrong.as_str().into()), (&basic, wrong.into())]
-    {
-        let order = json!({ "credential": credential });
-        let outcome = assert_refuses(&mut library, &server, party, &order);
+    for outcome in another_credential_is_no_proof(Library::openid_client(), ODD_SECRET) {
         // It looks at the challenge that a 401 always has before it looks at the body.
         assert_eq!(outcome.0["reported"], "OAUTH_WWW_AUTHENTICATE_CHALLENGE");
-    }
-    for party in [&job, &mac, &basic] {
-        ask(&mut library, &server, party, &json!({})).assert_answered();
-        server.assert_dead(&[&party.token()]);
     }
 }
 
 #[test]
 fn jwa_19_fapi2_takes_its_three_algorithms() {
-    let mut library = Library::openid_client();
-    let parties =
-        ["PS256", "ES256", "EdDSA"].map(|algorithm| Party::with_key(&mut library, algorithm));
-    let outcomes = assert_revokes(&mut library, "fapi2", &parties.each_ref());
-    for outcome in outcomes {
-        // JWA-07: "Only a string equal to the issuer".
-        assert!(outcome.kind_of_assertion()["aud"].is_string());
-    }
+    fapi2_takes_three_algorithms(Library::openid_client());
 }
 
 #[test]
 fn jwa_19_fapi2_refuses_everything_else() {
-    let mut library = Library::openid_client();
-    let parties = [
-        Party::with_key(&mut library, "RS256"),
-        Party::with_secret("client_secret_basic", ODD_SECRET),
-        Party::with_secret("client_secret_post", ODD_SECRET),
-        Party::with_secret("client_secret_jwt", ODD_SECRET),
-        Party::public(),
-    ];
-    let server = start("fapi2", &parties.each_ref());
-    for party in &parties {
-        assert_refuses(&mut library, &server, party, &json!({}));
-    }
+    fapi2_refuses_the_rest(Library::openid_client(), ODD_SECRET);
 }
