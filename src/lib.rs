@@ -110,9 +110,9 @@
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
 //! | `argon2` | `SecretHash`, `SecretHashing`: client secrets that people chose | no | argon2, tokio's `sync`, getrandom |
-//! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `sync`, getrandom |
-//! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `sync` |
-//! | `mtls` | `client::Certificates`: `tls_client_auth`, `self_signed_tls_client_auth` | no | x509-parser, tokio's `sync` |
+//! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `rt` and `sync`, getrandom |
+//! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `rt` and `sync` |
+//! | `mtls` | `client::Certificates`: `tls_client_auth`, `self_signed_tls_client_auth` | no | x509-parser, tokio's `rt` and `sync` |
 //! | `throttle` | `throttle::RateLimiter` | no | governor |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |

@@ -8,7 +8,10 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::AbortHandle;
 
 use crate::clock::Timestamp;
 use crate::jose::JwkSet;
@@ -67,6 +70,10 @@ impl<S: JwksSource + ?Sized> JwksSource for Arc<S> {
 /// [interval](Self::refetch_interval), and by one request at a time; the others wait for it. A set that cannot be fetched
 /// leaves the one before in use. Without any, the client cannot authenticate, and is refused as an unknown one is.
 ///
+/// A request may go away while it fetches, because its sender hung up. Strangers can do that on purpose, so within a tokio
+/// runtime the fetch goes on without it, as a task of its own. Elsewhere it ends with the request: then nobody fetches
+/// until the interval is over, and meanwhile a set that is old is not used.
+///
 /// ```
 /// # use annul::client::{JwksCache, JwksSource};
 /// # fn demo(source: impl JwksSource + 'static) {
@@ -76,7 +83,7 @@ impl<S: JwksSource + ?Sized> JwksSource for Arc<S> {
 /// # }
 /// ```
 pub struct JwksCache {
-    source: Box<dyn JwksSource>,
+    source: Arc<dyn JwksSource>,
     lifetime: Duration,
     interval: Duration,
     capacity: usize,
@@ -86,8 +93,8 @@ pub struct JwksCache {
 #[derive(Default)]
 struct Entry {
     state: Mutex<State>,
-    /// Held by the one request that fetches.
-    fetching: AsyncMutex<()>,
+    /// Held by the one fetch that is under way.
+    fetching: Arc<AsyncMutex<()>>,
 }
 
 #[derive(Clone, Default)]
@@ -96,13 +103,19 @@ struct State {
     fetched_at: Timestamp,
     /// The last attempt, whatever came of it.
     tried_at: Option<Timestamp>,
+    /// It has not ended; or was dropped half way, and never will.
+    unfinished: bool,
+    task: Option<AbortHandle>,
 }
+
+/// A fetch that takes longer is given up by the next one that needs it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl JwksCache {
     /// A cache in front of `source`: sets live ten minutes, are fetched at most once a minute, and 10 000 are remembered.
     pub fn new(source: impl JwksSource + 'static) -> Self {
         Self {
-            source: Box::new(source),
+            source: Arc::new(source),
             lifetime: Duration::from_secs(600),
             interval: Duration::from_secs(60),
             capacity: 10_000,
@@ -110,7 +123,8 @@ impl JwksCache {
         }
     }
 
-    /// How long a set is used before it is fetched again. A key that a client withdrew goes on being accepted for so long.
+    /// How long a set is used before it is fetched again. A key that a client withdrew goes on being accepted for so long;
+    /// and for as long as the set cannot be fetched after that.
     #[must_use]
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -149,32 +163,57 @@ impl JwksCache {
         if self.has(&state, &has_wanted, now) {
             return state.keys;
         }
+        if let Some(hanging) = self.overdue(&state, now) {
+            hanging.abort();
+        }
         // Whoever fetches has it: those that need what it fetches wait here, and are not refused meanwhile.
-        let _one_at_a_time = entry.fetching.lock().await;
+        let one_at_a_time = Arc::clone(&entry.fetching).lock_owned().await;
         let state = entry.state();
-        if self.has(&state, &has_wanted, now) || self.was_tried(&state, now) {
+        if self.has(&state, &has_wanted, now) {
             return state.keys;
         }
-        // Before the fetch, which may be dropped half way: then too, the next one waits its turn.
-        entry.change(|state| state.tried_at = Some(now));
-        if let Ok(keys) = self.source.fetch(uri).await {
+        if !self.was_tried(&state, now) {
+            // Before the fetch, which may be dropped half way: then too, the next one waits its turn.
             entry.change(|state| {
-                state.keys = Some(Arc::new(keys));
-                state.fetched_at = now;
+                state.tried_at = Some(now);
+                state.unfinished = true;
             });
+            let source = Arc::clone(&self.source);
+            let fetch = Arc::clone(&entry).fetch(source, uri.into(), now, one_at_a_time);
+            match Handle::try_current() {
+                Ok(runtime) => {
+                    let task = runtime.spawn(fetch);
+                    entry.change(|state| state.task = Some(task.abort_handle()));
+                    // One that panicked or was given up has fetched nothing.
+                    drop(task.await);
+                }
+                Err(_) => fetch.await,
+            }
         }
-        entry.state().keys
+        let state = entry.state();
+        // Who drops every fetch half way must not keep a set in use that the client has replaced.
+        let usable = !state.unfinished || self.is_fresh(&state, now);
+        state.keys.filter(|_| usable)
     }
 
     /// Whether the set is fresh and has what is wanted.
     fn has(&self, state: &State, has_wanted: &impl Fn(&JwkSet) -> bool, now: Timestamp) -> bool {
-        let fresh = now < state.fetched_at + self.lifetime;
-        fresh && state.keys.as_ref().is_some_and(|keys| has_wanted(keys))
+        self.is_fresh(state, now) && state.keys.as_ref().is_some_and(|keys| has_wanted(keys))
+    }
+
+    fn is_fresh(&self, state: &State, now: Timestamp) -> bool {
+        now < state.fetched_at + self.lifetime
     }
 
     /// Whether it was fetched, or could not be, just now.
     fn was_tried(&self, state: &State, now: Timestamp) -> bool {
         state.tried_at.is_some_and(|tried| now < tried + self.interval)
+    }
+
+    /// The fetch under way, if it has hung for so long that another one is due.
+    fn overdue<'s>(&self, state: &'s State, now: Timestamp) -> Option<&'s AbortHandle> {
+        let due = state.tried_at.is_some_and(|tried| now >= tried + self.interval.max(PATIENCE));
+        state.task.as_ref().filter(|_| state.unfinished && due)
     }
 
     fn entry(&self, uri: &str) -> Arc<Entry> {
@@ -194,6 +233,26 @@ impl JwksCache {
 }
 
 impl Entry {
+    /// Borrows nothing of the request that began it, which may be gone before it ends.
+    async fn fetch(
+        self: Arc<Self>,
+        source: Arc<dyn JwksSource>,
+        uri: Box<str>,
+        now: Timestamp,
+        one_at_a_time: OwnedMutexGuard<()>,
+    ) {
+        let fetched = source.fetch(&uri).await;
+        self.change(|state| {
+            state.unfinished = false;
+            state.task = None;
+            if let Ok(keys) = fetched {
+                state.keys = Some(Arc::new(keys));
+                state.fetched_at = now;
+            }
+        });
+        drop(one_at_a_time);
+    }
+
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
