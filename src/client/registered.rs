@@ -133,7 +133,9 @@ impl<R: ClientRegistry> RegisteredClients<R> {
         // Compared for nobody too: a failure costs the same whatever its cause.
         let secret_matches = self.digest_matches(client.as_deref(), secret)
             || self.hash_matches(client.as_deref(), client_id, secret).await?;
-        Ok(client.filter(|_| secret_matches))
+        // An empty one is none, also where a digest or a hash of it was registered.
+        let is_given = !secret.expose_secret().is_empty();
+        Ok(client.filter(|_| secret_matches && is_given))
     }
 
     /// The client that only named itself: a public one, or one that its certificate proves.

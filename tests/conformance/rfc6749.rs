@@ -1615,3 +1615,16 @@ async fn logout_as_web(server: &Server) -> Response {
     let request = form("refresh_token=rt-g1").header("authorization", header.as_bytes());
     annul::handle_logout(&server.authority, &request).await
 }
+
+#[tokio::test]
+async fn cli_11_an_empty_secret_is_nobodys_even_where_it_was_digested() {
+    let web = ClientMetadata::new("web", AuthMethod::ClientSecretBasic);
+    let web = Client::new(web).secret_digest(SecretDigest::of(""), None);
+    let server = server_with(ClientTable::from_iter([web]), Policy::default());
+    server.grant("g1", "web").await;
+    let header = basic::header_value("web", "");
+    let request = form("token=rt-g1").header("authorization", header.as_bytes());
+    let answer = annul::handle_revoke(&server.authority, &request).await;
+    assert!(server.is_active("rt-g1").await);
+    assert_eq!((answer.status(), error_of(&answer).as_str()), (401, "invalid_client"));
+}
