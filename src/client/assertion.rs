@@ -36,6 +36,10 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// FAPI 2.0 section 5.3.2.1: clocks that are further apart are not to be tolerated.
 const MOST_SKEW: Duration = Duration::from_secs(60);
 
+/// How long a use is remembered beyond `exp`. The same under every policy, since endpoints that share a guard may differ in
+/// skew; and longer than any skew, since processes that share one may differ in time.
+const REMEMBERED: Duration = MOST_SKEW.saturating_mul(2);
+
 /// A client may have two secrets while one is rotated; nobody's are compared as often.
 const MAC_COMPARISONS: usize = 2;
 
@@ -136,7 +140,7 @@ impl Assertions {
         let Some(jti) = claims.jti else {
             return Ok(true);
         };
-        let expires_at = claims.expires_at + skew(policy);
+        let expires_at = claims.expires_at + REMEMBERED;
         let first = AssertionUse { client: client.id(), jti, expires_at, now };
         Ok(self.replays.enter(first).await? == Use::First)
     }

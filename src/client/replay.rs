@@ -29,7 +29,7 @@ pub struct AssertionUse<'a> {
     pub client: &'a ClientId,
     /// Its `jti`. Two clients may well choose the same.
     pub jti: &'a str,
-    /// When it can no longer be used anyway: its `exp`, and the clock skew.
+    /// When it can no longer be used anyway, at whichever endpoint and by whichever clock: its `exp`, and two minutes.
     pub expires_at: Timestamp,
     /// What the clock shows.
     pub now: Timestamp,
