@@ -112,8 +112,8 @@ impl Assertions {
         self
     }
 
-    /// Whether `assertion` proves, now, to be from `client`: for hosts that authenticate clients elsewhere too. Without a client the
-    /// answer is no, after the same work. One that is accepted is used up.
+    /// Whether `assertion` proves, now, to be from `client`: for hosts that authenticate clients elsewhere too. Without a client, or
+    /// with one that is disabled, the answer is no, after the same work. An assertion that is accepted is used up.
     ///
     /// # Errors
     ///
@@ -132,6 +132,7 @@ impl Assertions {
             // Nothing of this depends on who is registered.
             return Ok(false);
         };
+        let client = client.filter(|client| !client.is_disabled());
         let signed = self.is_signed(client, &jwt, now).await;
         let Some(client) = client.filter(|client| client.id().as_str() == claims.subject && signed)
         else {

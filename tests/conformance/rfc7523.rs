@@ -1399,6 +1399,18 @@ async fn jwa_17_the_key_of_a_mac_is_the_secret_and_only_a_live_one() {
 }
 
 #[tokio::test]
+async fn cli_17_a_disabled_client_proves_nothing_elsewhere_either() {
+    let assertions = assertions();
+    let policy = Policy::default().assertions;
+    let client = with_keys("job", [ED25519.jwk()]);
+    let jwt = job().jwt();
+    let disabled = client.clone().disabled();
+    assert!(!assertions.verify(Some(&disabled), &jwt, &policy, START).await.unwrap());
+    // And uses nothing up.
+    assert!(assertions.verify(Some(&client), &jwt, &policy, START).await.unwrap());
+}
+
+#[tokio::test]
 async fn jwa_18_a_registered_algorithm_is_the_only_one() {
     let algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
     for pinned in algorithms {
