@@ -107,7 +107,8 @@ impl Authority {
         self.with(|parts| parts.origins = Some(Arc::new(origins)))
     }
 
-    /// Takes the time from this clock.
+    /// Takes the time from this clock. An authenticator asks its own (`RegisteredClients::clock`, `SecretHashing::clock`):
+    /// a test that moves the time gives the same one to each.
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.with(|parts| parts.clock = Arc::new(clock))

@@ -81,7 +81,8 @@ pub struct Assertions {
 }
 
 impl Assertions {
-    /// Assertions that are addressed to `issuer`. Uses are remembered in memory, and no key sets are fetched.
+    /// Assertions that are addressed to `issuer`. Up to a million uses are remembered in memory, and no key sets are
+    /// fetched: a client whose keys are at a `jwks_uri` is refused until [`key_sets`](Self::key_sets) is given.
     pub fn new(issuer: Issuer) -> Self {
         Self {
             issuer,
@@ -112,8 +113,12 @@ impl Assertions {
         self
     }
 
-    /// Whether `assertion` proves, now, to be from `client`: for hosts that authenticate clients elsewhere too. Without a client, or
-    /// with one that is disabled, the answer is no, after the same work. An assertion that is accepted is used up.
+    /// Whether `assertion` proves, now, to be from `client`: for hosts that authenticate clients elsewhere too. Without a
+    /// client, or with one that is disabled, the answer is no, after the same work. An assertion that is accepted is used
+    /// up.
+    ///
+    /// Of the client its method, its algorithm and its keys are looked at. What
+    /// [`Policy::auth_methods`](crate::Policy::auth_methods) says is the caller's to ask.
     ///
     /// # Errors
     ///
@@ -142,7 +147,7 @@ impl Assertions {
             return Ok(true);
         };
         let expires_at = claims.expires_at + REMEMBERED;
-        let first = AssertionUse { client: client.id(), jti, expires_at, now };
+        let first = AssertionUse::new(client.id(), jti, expires_at, now);
         Ok(self.replays.enter(first).await? == Use::First)
     }
 

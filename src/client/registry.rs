@@ -19,6 +19,34 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 
 /// Looks a client's registration up.
+///
+/// # A whole implementation
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// use annul::client::{AuthMethod, Client, ClientMetadata, ClientRef, ClientRegistry, SecretDigest};
+/// use annul::store::StoreError;
+/// use async_trait::async_trait;
+///
+/// /// A table of the host's own: the digest of each client's secret.
+/// struct Rows(Mutex<HashMap<String, [u8; 32]>>);
+///
+/// #[async_trait]
+/// impl ClientRegistry for Rows {
+///     async fn client<'a>(&'a self, id: &'a str) -> Result<Option<ClientRef<'a>>, StoreError> {
+///         let rows = self.0.lock().map_err(|_| StoreError::unavailable("poisoned"))?;
+///         Ok(rows.get(id).map(|digest| {
+///             let metadata = ClientMetadata::new(id, AuthMethod::ClientSecretBasic);
+///             Client::new(metadata).secret_digest(SecretDigest::from_bytes(*digest), None).into()
+///         }))
+///     }
+/// }
+/// ```
+///
+/// `id` is what a request says, before anything about it is checked: bind it, and never put it into a query's text. Look
+/// it up byte for byte: a column that ignores case makes two clients of one.
 #[async_trait]
 pub trait ClientRegistry: Send + Sync {
     /// The client of this identifier; none if there is no such client.
@@ -157,8 +185,8 @@ impl Client {
 
     /// Adds a secret that does not expire. While a secret is rotated, the old and the new one are both added.
     ///
-    /// An empty one is none: everybody knows it. Only its digest is kept; and, of a client registered for `client_secret_jwt`, the secret too, which is wiped when
-    /// the client is dropped.
+    /// An empty one is none: everybody knows it. Only its digest is kept; and, of a client registered for
+    /// `client_secret_jwt`, the secret too, which is wiped when the client is dropped.
     #[must_use]
     pub fn secret(self, secret: &str) -> Self {
         self.add_secret(secret, None)
@@ -248,7 +276,8 @@ impl Client {
         self.may_introspect
     }
 
-    pub(super) const fn is_disabled(&self) -> bool {
+    /// Whether it is [suspended](Self::disabled): for hosts that authenticate clients elsewhere too.
+    pub const fn is_disabled(&self) -> bool {
         self.disabled
     }
 

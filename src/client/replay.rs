@@ -35,6 +35,21 @@ pub struct AssertionUse<'a> {
     pub now: Timestamp,
 }
 
+impl<'a> AssertionUse<'a> {
+    /// A use, now, of `client`'s assertion of this identifier, which can be used until `expires_at`.
+    ///
+    /// `Assertions` makes these; so does a token endpoint that verifies assertions itself and shares the guard, and so do
+    /// tests of a guard.
+    pub const fn new(
+        client: &'a ClientId,
+        jti: &'a str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self { client, jti, expires_at, now }
+    }
+}
+
 /// Whether an assertion was used before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "it was used before, or it was not")]
@@ -50,6 +65,28 @@ pub enum Use {
 /// [`MemoryReplayGuard`] serves one process; [`LedgerReplayGuard`] every process that shares a token store. A server
 /// accepts assertions at several endpoints: give the token endpoint the same guard, or what was used there can be
 /// replayed here.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use annul::client::{Assertions, AssertionUse, MemoryReplayGuard, ReplayGuard, Use};
+/// use annul::{ClientId, Issuer, Timestamp};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), annul::store::StoreError> {
+/// let guard = Arc::new(MemoryReplayGuard::default());
+/// let issuer = Issuer::new("https://as.example").unwrap();
+/// let assertions = Assertions::new(issuer).replay_guard(Arc::clone(&guard));
+///
+/// // In a token endpoint that verifies assertions itself.
+/// let (job, now) = (ClientId::new("job"), Timestamp::from_unix_seconds(1_800_000_000));
+/// let expires_at = Timestamp::from_unix_seconds(1_800_000_060);
+/// let used = AssertionUse::new(&job, "a-jti", expires_at, now);
+/// assert_eq!(guard.enter(used).await?, Use::First);
+/// assert_eq!(guard.enter(used).await?, Use::Replay);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait ReplayGuard: Send + Sync {
     /// Enters one use, and says whether it is the first.
