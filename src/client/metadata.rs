@@ -81,15 +81,19 @@ pub enum InvalidMetadata {
     /// `client_id` is empty or holds characters outside `VSCHAR` (RFC 6749 appendix A.1).
     #[error("client_id must be one or more visible ASCII characters")]
     ClientId,
-    /// The `token_endpoint_auth_signing_alg` of a client that authenticates by assertion is `none`, or not an algorithm that this crate verifies (OpenID Connect
-    /// Registration section 2: "The value none MUST NOT be used").
+    /// No subject was registered for the certificate of a client of `tls_client_auth` (RFC 8705 section 2.1.2: it "MUST
+    /// use exactly one of the below metadata parameters").
+    #[error("a client of tls_client_auth must register the subject of its certificate")]
+    NoSubject,
+    /// The `token_endpoint_auth_signing_alg` of a client that authenticates by assertion is `none`, or not an algorithm
+    /// that this crate verifies (OpenID Connect Registration section 2: "The value none MUST NOT be used").
     #[error("token_endpoint_auth_signing_alg is no algorithm that an assertion may have")]
     SigningAlgorithm,
     /// `jwks` and `jwks_uri` exclude each other (RFC 7591 section 2).
     #[error("jwks and jwks_uri exclude each other")]
     TwoKeySets,
     /// More than one subject was registered for the certificate (RFC 8705 section 2.1.2).
-    #[error("exactly one expected certificate subject may be registered")]
+    #[error("no more than one certificate subject may be registered")]
     TwoSubjects,
 }
 
@@ -129,7 +133,12 @@ impl ClientMetadata {
         self.jwks.is_some()
     }
 
-    /// Checks what the registration specifications forbid.
+    /// Checks what the registration specifications forbid. Nothing else calls it: a host does, before it registers a
+    /// client.
+    ///
+    /// A client of `private_key_jwt` or `self_signed_tls_client_auth` without a key set passes: its keys may come later.
+    /// Until then it cannot authenticate. Nor are the keys themselves checked: those that cannot be used are left out of
+    /// [`Client::keys`](crate::client::Client::keys).
     ///
     /// # Errors
     ///
@@ -153,8 +162,14 @@ impl ClientMetadata {
             &self.tls_client_auth_san_ip,
             &self.tls_client_auth_san_email,
         ];
-        if subjects.into_iter().flatten().count() > 1 {
+        let mut subjects = subjects.into_iter().flatten();
+        let subject = subjects.next();
+        if subjects.next().is_some() {
             return Err(InvalidMetadata::TwoSubjects);
+        }
+        let wants_subject = self.token_endpoint_auth_method == AuthMethod::TlsClientAuth;
+        if wants_subject && subject.is_none_or(String::is_empty) {
+            return Err(InvalidMetadata::NoSubject);
         }
         Ok(())
     }
