@@ -6,7 +6,7 @@ use crate::tls::TlsOptions;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-annul's example server: token revocation, logout and introspection over HTTP
+annul's example server: token revocation, logout and introspection over HTTP and TLS
 
 Usage: server [OPTIONS]
 
@@ -23,7 +23,7 @@ Options:
   --tls-certificate FILE.pem   the server's certificate, and those between it and its authority
   --tls-key FILE.pem           its private key
   --tls-client-ca FILE.pem     the authority that `tls_client_auth` trusts; without it, nobody
-                         authenticates by that method
+                         authenticates by that method. Certificates are X.509 version 3
   --help                 prints this
 
 Routes (the fixture's profile, or its `paths`, rename the first three):
@@ -34,8 +34,23 @@ Routes (the fixture's profile, or its `paths`, rename the first three):
   GET  /healthz          200 when the store answers, 503 when it does not
   GET  /.well-known/oauth-authorization-server, /.well-known/openid-configuration
 
-Callers that keep failing, or keep presenting unknown tokens, are answered 429 for a while, unless the
-fixture says \"throttle\": false.
+The fixture is a JSON object; examples/server/fixtures/ has some. Only `clients` must be there:
+  clients       registration metadata (RFC 7591): client_id, token_endpoint_auth_method, which is one of
+                client_secret_basic (where none is said), client_secret_post, client_secret_jwt,
+                private_key_jwt, tls_client_auth, self_signed_tls_client_auth and none; jwks or jwks_uri;
+                token_endpoint_auth_signing_alg; tls_client_auth_subject_dn, _san_dns, _san_uri, _san_ip
+                or _san_email. Beyond that: client_secret, client_secret_hash (an Argon2id PHC string),
+                client_secret_expires_at, previous_client_secrets, previous_client_secret_hashes,
+                may_introspect, origins
+  tokens        token, token_type (access_token or refresh_token), client_id, sub, grant_id, sid, scope,
+                expires_in, offline, consumed, revoked, counterpart
+  sessions      sid, sub, clients, expires_in
+  issuer        whom assertions are addressed to [default: http:// and the address of --listen]
+  profile       standard, asgardeo, django_oauth_toolkit, fapi2, hyperid, keycloak or wso2
+  paths         revoke, logout, introspect
+  clock_skew    how far clients' clocks may be from this one's, in seconds; more than 60 is 60
+  throttle      false: nobody is slowed down. Otherwise callers that keep failing, or keep presenting
+                unknown tokens, are answered 429 for a while
 
 Not in this build: /end_session and /jwks (404). Fixture members that belong to them are ignored.
 ";

@@ -76,6 +76,11 @@ fn help_names_every_flag_and_what_is_not_there_yet() {
         "/.well-known/openid-configuration",
         "/end_session",
         "/jwks",
+        "client_secret_hash",
+        "jwks_uri",
+        "clock_skew",
+        "throttle",
+        "fapi2",
     ] {
         assert!(text.contains(wanted), "{wanted}");
     }
