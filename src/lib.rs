@@ -77,6 +77,8 @@
 //! [`RegisteredClients`](client::RegisteredClients) authenticates by RFC 7591 metadata; anything else implements
 //! [`ClientAuthenticator`](client::ClientAuthenticator), one method. Either way a request has exactly one
 //! credential mechanism, and an unknown client cannot be told from a wrong secret.
+//! [The guide](guide::authenticating_clients) switches on every method: secrets and public clients as they are; Argon2id
+//! hashes, signed assertions and certificates with a feature each.
 //!
 //! # Logout
 //!
@@ -116,6 +118,8 @@
 //! | `throttle` | `throttle::RateLimiter` | no | governor |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
+//!
+//! Its traits are async ones: to implement one, add `async-trait = "0.1"` beside this crate.
 //!
 //! Features add API and never change behaviour. The whole crate needs Rust 1.88.
 //!

@@ -221,7 +221,7 @@ impl ServerMetadata {
         Ok(self)
     }
 
-    /// The document.
+    /// The document, an object without line breaks. A server that publishes more members reads it back and adds them.
     pub fn to_json(&self) -> String {
         // Strings cannot fail to serialize.
         serde_json::to_string(self).unwrap_or_default()

@@ -31,8 +31,8 @@ use crate::store::StoreError;
 /// Authenticates clients by what they registered.
 ///
 /// As it is made it knows `client_secret_basic`, `client_secret_post` and `none`. Assertions come with the feature `jwt`
-/// and its method `assertions`, certificates with `mtls` and `certificates`, secrets that are kept as hashes with `argon2` and
-/// `secret_hashing`.
+/// and its method `assertions`, certificates with `mtls` and `certificates`, secrets that are kept as hashes with `argon2`
+/// and `secret_hashing`. [The guide](crate::guide::authenticating_clients) has an example for each.
 ///
 /// An unknown client, a wrong secret, an expired one, a forged assertion, another client's certificate, a disabled
 /// client and a method other than the registered one are refused alike, after the same work.

@@ -163,7 +163,8 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a header, in any case. Call it for every header of the request, repeated ones too: those that
-    /// are not read are dropped here, and a second `Authorization` must be seen to be refused.
+    /// are not read are dropped here, and a second `Authorization` must be seen to be refused. An authenticator that
+    /// reads other headers needs [`all_headers`](Self::all_headers) too.
     #[must_use]
     // So that a name which is known when the host is compiled costs nothing when it runs.
     #[inline(always)]
