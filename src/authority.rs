@@ -209,31 +209,15 @@ impl Authority {
         self.0.clients.as_ref()
     }
 
-    /// Takes the authenticator's word, tells of a failure, and asks once more whether the caller is heard where its
-    /// credentials did not say who that is.
-    pub(crate) fn admit(
-        &self,
+    /// One attempt to authenticate, before the authenticator is asked.
+    pub(crate) fn attempt<'a>(
+        &'a self,
         endpoint: Endpoint,
-        request: &Request<'_>,
-        claimed: Option<&str>,
-        authenticated: Result<AuthenticatedClient, ClientAuthError>,
-    ) -> Result<AuthenticatedClient, EndpointError> {
-        let client = authenticated.map_err(|error| match error {
-            ClientAuthError::Refused(refusal) => {
-                // A step of the method, such as a challenge: an honest client is answered so too, and may come back.
-                self.emit(&Event::ClientAuthenticationFailed { endpoint });
-                EndpointError::Refused(refusal)
-            }
-            ClientAuthError::Rejected => {
-                self.rejected(endpoint, request, claimed);
-                EndpointError::InvalidClient { header: request.has_authorization() }
-            }
-            ClientAuthError::Store(error) => error.into(),
-        })?;
-        if claimed != Some(client.id().as_str()) {
-            self.hear(Self::caller(request, &client))?;
-        }
-        Ok(client)
+        request: &'a Request<'a>,
+        credentials: &Credentials<'a>,
+    ) -> Attempt<'a> {
+        let claimed = credentials.claimed_client();
+        Attempt { authority: self, endpoint, request, claimed, is_over: false }
     }
 
     /// The store to look a presented token up in; none where it cannot be there: a token this long, or with
@@ -355,6 +339,54 @@ impl Authority {
         match self.0.origins {
             Some(_) => "POST, OPTIONS",
             None => "POST",
+        }
+    }
+}
+
+/// An attempt to authenticate that is under way. Whoever hangs up before it is answered has had it counted as a failure:
+/// guesses are not to be had for free by not waiting.
+pub(crate) struct Attempt<'a> {
+    authority: &'a Authority,
+    endpoint: Endpoint,
+    request: &'a Request<'a>,
+    claimed: Option<&'a str>,
+    is_over: bool,
+}
+
+impl Attempt<'_> {
+    /// Takes the authenticator's word, tells of a failure, and asks once more whether the caller is heard where its
+    /// credentials did not say who that is.
+    pub(crate) fn admit(
+        mut self,
+        authenticated: Result<AuthenticatedClient, ClientAuthError>,
+    ) -> Result<AuthenticatedClient, EndpointError> {
+        self.is_over = true;
+        let (authority, endpoint) = (self.authority, self.endpoint);
+        let (request, claimed) = (self.request, self.claimed);
+        let client = authenticated.map_err(|error| match error {
+            ClientAuthError::Refused(refusal) => {
+                // A step of the method, such as a challenge: an honest client is answered so too, and may come back.
+                authority.emit(&Event::ClientAuthenticationFailed { endpoint });
+                EndpointError::Refused(refusal)
+            }
+            ClientAuthError::Rejected => {
+                authority.rejected(endpoint, request, claimed);
+                EndpointError::InvalidClient { header: request.has_authorization() }
+            }
+            ClientAuthError::Store(error) => error.into(),
+        })?;
+        if claimed != Some(client.id().as_str()) {
+            authority.hear(Authority::caller(request, &client))?;
+        }
+        Ok(client)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let caller = Caller::new(self.request.peer_address(), self.claimed);
+            self.authority.report(caller, Misuse::AuthenticationFailed);
         }
     }
 }

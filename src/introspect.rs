@@ -72,9 +72,9 @@ async fn introspect(
     // s2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization"
     let mut scratch = Scratch::default();
     let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
-    let claimed = credentials.claimed_client();
+    let attempt = authority.attempt(ENDPOINT, request, &credentials);
     let authenticated = authority.clients().authenticate(credentials).await;
-    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
+    let client = attempt.admit(authenticated)?;
     if client.kind() == ClientKind::Public {
         return Err(EndpointError::InvalidClient { header: request.has_authorization() });
     }

@@ -49,9 +49,9 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
     let form = authority.read(request)?;
     let mut scratch = Scratch::default();
     let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
-    let claimed = credentials.claimed_client();
+    let attempt = authority.attempt(ENDPOINT, request, &credentials);
     let authenticated = authority.clients().authenticate(credentials).await;
-    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
+    let client = attempt.admit(authenticated)?;
     let token = form.get(Parameter::RefreshToken).ok_or(Flaw::MissingRefreshToken)?;
     let hint = Some(TokenTypeHint::RefreshToken);
     let found = match authority.store_for(token) {

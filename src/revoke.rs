@@ -60,9 +60,9 @@ async fn revoke(authority: &Authority, request: &Request<'_>) -> Result<Response
     // s2.1: "The authorization server first validates the client credentials"
     let mut scratch = Scratch::default();
     let credentials = authority.credentials(ENDPOINT, request, &form, &mut scratch)?;
-    let claimed = credentials.claimed_client();
+    let attempt = authority.attempt(ENDPOINT, request, &credentials);
     let authenticated = authority.clients().authenticate(credentials).await;
-    let client = authority.admit(ENDPOINT, request, claimed, authenticated)?;
+    let client = attempt.admit(authenticated)?;
     let token = presented(&form)?;
     // s2.1: "If the server is unable to locate the token using the given hint, it MUST extend its search"
     let hint = form.get(Parameter::TokenTypeHint).map(TokenTypeHint::new);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -148,10 +149,15 @@ struct Shard {
     used: HashMap<[u8; 32], Timestamp>,
     /// How many there may be before the expired ones are looked for.
     tidy_at: usize,
+    /// Not before this: hardly any will have expired, and a full shard is long to look through.
+    tidy_after: Timestamp,
 }
 
 /// A shard with fewer entries is not worth tidying.
 const FEW: usize = 64;
+
+/// A full shard is looked through once a second, and not for each assertion that finds it full.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 impl MemoryReplayGuard {
     /// Remembers up to so many assertions that have not expired. An entry takes some 60 bytes.
@@ -198,10 +204,12 @@ impl Shard {
         if self.used.get(&digest).is_some_and(|until| assertion.now < *until) {
             return Ok(Use::Replay);
         }
-        if self.used.len() >= self.tidy_at.min(capacity) {
+        let full = self.used.len() >= self.tidy_at.min(capacity);
+        if full && assertion.now >= self.tidy_after {
             self.used.retain(|_, until| assertion.now < *until);
             self.tidy_at = (self.used.len() * 2).max(FEW);
             self.used.shrink_to(self.tidy_at);
+            self.tidy_after = assertion.now + TIDY_EVERY;
         }
         if self.used.len() >= capacity {
             return Err(StoreError::unavailable("too many assertions are remembered"));

@@ -46,7 +46,7 @@ impl<'a> Caller<'a> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// It failed to authenticate.
+    /// It failed to authenticate, or hung up before it was known whether it did.
     AuthenticationFailed,
     /// It presented a token that no store knows.
     UnknownToken,

@@ -1,16 +1,24 @@
 //! RFC 6749, The OAuth 2.0 Authorization Framework, as RFC 7009 refers to it: forms, client authentication and
 //! errors; with RFC 7617 (Basic), RFC 9110 (HTTP) and the OAuth 2.1 draft where they say more.
 
+use std::task::Poll;
 use std::time::Duration;
 
+use annul::Authority;
+use annul::FakeClock;
 use annul::Issuer;
+use annul::MemoryStore;
 use annul::Policy;
 use annul::Request;
 use annul::Response;
 use annul::client::AuthMethod;
+use annul::client::AuthenticatedClient;
 use annul::client::Client;
+use annul::client::ClientAuthError;
+use annul::client::ClientAuthenticator;
 use annul::client::ClientMetadata;
 use annul::client::ClientTable;
+use annul::client::Credentials;
 use annul::client::SecretDigest;
 use annul::metadata::ServerMetadata;
 use annul::policy::BasicDecoding;
@@ -86,6 +94,7 @@ pub(crate) const INDEX: Index = Index {
             "CLI-13",
             Tested(&[
                 "s2_3_1_failures_are_counted_over_all_endpoints",
+                "s2_3_1_guesses_are_counted_whose_sender_hangs_up",
                 "cli_13_guesses_at_any_endpoint_use_up_one_quota",
                 "cli_13_guesses_from_many_addresses_are_bounded_too",
                 "cli_13_a_client_that_does_not_exist_runs_out_of_guesses_alike",
@@ -796,6 +805,44 @@ async fn s2_3_1_failures_are_counted_over_all_endpoints() {
     }
     assert_eq!(watched.journal.take(), ["admit"; 3]);
     assert_eq!(server.revoke_as("other", "token=t").await.status(), 200);
+}
+
+/// Takes its time, as a slow hash does, or keys that are being fetched.
+struct Pondering;
+
+#[async_trait::async_trait]
+impl ClientAuthenticator for Pondering {
+    async fn authenticate(
+        &self,
+        _: Credentials<'_>,
+    ) -> Result<AuthenticatedClient, ClientAuthError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn s2_3_1_guesses_are_counted_whose_sender_hangs_up() {
+    /// Waits for as long as an answer takes that nobody has to ponder, and then no longer.
+    async fn hang_up(answer: impl Future<Output = Response>) -> Poll<Response> {
+        let mut answer = std::pin::pin!(answer);
+        std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await
+    }
+
+    let throttle = annul::throttle::RateLimiter::default();
+    let authority = Authority::new(MemoryStore::new(), Pondering)
+        .throttle(throttle)
+        .clock(FakeClock::at(START));
+    let peer = "192.0.2.1".parse().unwrap();
+    let request = form("token=t&refresh_token=t&client_id=web&client_secret=guess").peer(peer);
+    for _ in 0..10 {
+        assert!(hang_up(annul::handle_revoke(&authority, &request)).await.is_pending());
+        assert!(hang_up(annul::handle_logout(&authority, &request)).await.is_pending());
+        assert!(hang_up(annul::handle_introspect(&authority, &request)).await.is_pending());
+    }
+    let Poll::Ready(answer) = hang_up(annul::handle_revoke(&authority, &request)).await else {
+        panic!("it is still heard");
+    };
+    assert_refused(&answer, 429, "temporarily_unavailable", "after thirty");
 }
 
 /// A server with the shipped throttle, as it comes.
