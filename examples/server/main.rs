@@ -33,6 +33,7 @@ use annul::Issuer;
 use annul::MemoryStore;
 use annul::SystemClock;
 use annul::client::Assertions;
+use annul::client::AuthMethod;
 use annul::client::Certificates;
 use annul::client::HashingLimits;
 use annul::client::JwksCache;
@@ -124,7 +125,12 @@ async fn run(options: Options) -> Result<(), Failure> {
         clients = clients.secret_hashing(SecretHashing::start(HashingLimits::default())?);
     }
     let policy = profile.policy;
-    let offer = Offer::new(clients.auth_methods(&policy), policy.assertions.algorithms);
+    let mut methods = clients.auth_methods(&policy);
+    if options.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
+        // Nobody vouches for a subject.
+        methods = methods.without(AuthMethod::TlsClientAuth);
+    }
+    let offer = Offer::new(methods, policy.assertions.algorithms);
     let mut authority = Authority::new(Arc::clone(&store), clients).policy(policy);
     if let Some(origins) = origins {
         authority = authority.origins(origins);

@@ -452,6 +452,12 @@ fn tls_06_the_metadata_has_the_aliases_that_work() {
     let arguments = format!("--data 'token=at-bank&client_id=bank' {revocation}");
     tls.curl(Some(&identity), &arguments).assert_empty(200);
     tls.server.assert_dead(&["at-bank"]);
+    // Where no authority is trusted, nobody can vouch for a subject.
+    let untrusting = folder.serve_with(&[bank()], &[]);
+    let document = untrusting.server.get("/.well-known/oauth-authorization-server", &[]).json();
+    let methods = document.get("revocation_endpoint_auth_methods_supported").unwrap();
+    assert!(methods.as_array().unwrap().contains(&"self_signed_tls_client_auth".into()));
+    assert!(!methods.as_array().unwrap().contains(&"tls_client_auth".into()));
     // Without TLS none of it is promised.
     let server = Server::start("standard");
     let document = server.get("/.well-known/oauth-authorization-server", &[]).text().to_owned();
