@@ -70,7 +70,8 @@
 //!
 //! A server with token tables of its own implements [`TokenStore`](store::TokenStore): two methods, whose docs
 //! open with a whole implementation. The shipped `MemoryStore` also implements
-//! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions) and [`Sweep`](store::Sweep).
+//! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions) and [`Sweep`](store::Sweep). The feature `testkit` tells
+//! whether a store of yours keeps what they promise.
 //!
 //! # Authenticate clients
 //!
@@ -118,6 +119,7 @@
 //! | `throttle` | `throttle::RateLimiter` | no | governor |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
+//! | `testkit` | `testkit`: contract suites for stores and authenticators of your own | no | none |
 //!
 //! Its traits are async ones: to implement one, add `async-trait = "0.1"` beside this crate.
 //!
@@ -170,6 +172,8 @@ mod revoke;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod integration;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use authority::Authority;
 pub use clock::Clock;

@@ -35,7 +35,7 @@ const FLOORS: &[(Floor, &[&str])] = &[
     ),
     (Floor::Apart, &["authority"]),
     (Floor::Apart, &["introspect", "logout", "metadata", "revoke"]),
-    (Floor::Words, &["guide", "integration"]),
+    (Floor::Words, &["guide", "integration", "testkit"]),
 ];
 
 /// Implementations: only their own subject may name them. A flow that did would be tied to one of them.

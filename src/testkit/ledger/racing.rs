@@ -1,0 +1,375 @@
+//! Exchanges beside revocations and each other, given up half way, and through other handles.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::policy::Cascade;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::revocation::Target;
+use crate::store::Refused;
+use crate::store::Rotated;
+use crate::store::StoreError;
+use crate::store::StoreErrorKind;
+use crate::store::TokenStore;
+use crate::testkit::drive::awaits;
+use crate::testkit::drive::give_up_after;
+use crate::testkit::drive::never_completes;
+use crate::testkit::drive::race;
+use crate::testkit::drive::racer;
+use crate::testkit::random::Random;
+use crate::testkit::scene::DAY;
+use crate::testkit::scene::HOUR;
+use crate::testkit::scene::MINUTE;
+use crate::testkit::scene::Scene;
+use crate::testkit::scene::Seen;
+use crate::testkit::scene::Told;
+use crate::testkit::scene::by_operator;
+use crate::testkit::scene::endpoint;
+use crate::testkit::scene::exchange;
+use crate::testkit::scene::revoke_at;
+use crate::testkit::scene::targets_beyond_a_token;
+use crate::testkit::suite::NotProven;
+use crate::testkit::suite::Proof;
+use crate::testkit::suite::Subject;
+use crate::testkit::suite::ensure;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+use crate::token::TokenRecord;
+use crate::token::TokenTypeHint;
+
+const RACERS: usize = 4;
+const NO_GRACE: Duration = Duration::ZERO;
+
+/// A grant that shares nothing with those of other rounds.
+fn own_grant(scene: &Scene, round: usize) -> Grant {
+    let id = format!("g{round}");
+    Grant::new(id.as_str(), "web", scene.start()).subject(id.as_str()).session(id.as_str())
+}
+
+/// Those of its targets that end no other round's.
+fn own_target(grant: &Grant, round: usize) -> Option<Target> {
+    targets_beyond_a_token(grant).into_iter().nth(round % 4)
+}
+
+pub(super) async fn revoking_beside_an_exchange_leaves_nothing_live(
+    subject: &dyn Subject,
+) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let start = scene.start();
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        let grant = own_grant(&scene, round);
+        scene.issue_pair(&grant, &round.to_string(), start).await?;
+        let Some(target) = own_target(&grant, round) else {
+            continue;
+        };
+        let (spent, next) = (format!("rt-{round}"), format!("next-{round}"));
+        let revocation = by_operator(target.clone(), start);
+        let store = scene.shared();
+        let revoking = racer(async move {
+            store.revoke(&revocation).await?;
+            Ok::<_, NotProven>(None)
+        });
+        let ledger = scene.shared_ledger()?;
+        let exchanging = {
+            let next = next.clone();
+            racer(async move { exchange(&*ledger, &spent, &next, start, MINUTE).await.map(Some) })
+        };
+        let racers = vec![revoking, exchanging];
+        for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
+            if let Some(rotated) = outcome? {
+                let applied = matches!(rotated, Rotated::Applied(_));
+                let refused = matches!(rotated, Rotated::Refused(Refused::Revoked { .. }));
+                ensure!(applied || refused, "the exchange came to {}", Told(&rotated));
+            }
+        }
+        let tokens = [format!("at-{round}"), format!("rt-{round}"), format!("at-{next}"), next];
+        scene
+            .dead(&tokens, start)
+            .await
+            .map_err(|unproven| unproven.within(format!("round {round}, {target:?}")))?;
+    }
+    scene.in_parallel()
+}
+
+/// Keeps what the endpoint wants written.
+struct Held {
+    store: Arc<dyn TokenStore>,
+    revocation: Mutex<Option<Revocation>>,
+}
+
+impl Held {
+    fn take(&self) -> Option<Revocation> {
+        self.revocation.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[async_trait]
+impl TokenStore for Held {
+    async fn find(
+        &self,
+        token: PresentedToken<'_>,
+        hint: Option<TokenTypeHint<'_>>,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        self.store.find(token, hint).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        let mut held = self.revocation.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(revocation.clone());
+        Ok(Revoked::Newly)
+    }
+}
+
+pub(super) async fn revoking_one_token_beside_its_exchange_leaves_nothing_live(
+    subject: &dyn Subject,
+) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let start = scene.start();
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        scene.issue_pair(&own_grant(&scene, round), &round.to_string(), start).await?;
+        let (spent, next) = (format!("rt-{round}"), format!("next-{round}"));
+        // The endpoint has looked already: what races is what it wants written, and the exchange.
+        let held = Arc::new(Held { store: scene.shared(), revocation: Mutex::default() });
+        let endpoint = endpoint(Arc::clone(&held), Cascade::Token, start);
+        let status = revoke_at(&endpoint, "web", &spent).await;
+        ensure!(status == 200, "revoking a refresh token was answered {status}");
+        let Some(revocation) = held.take() else {
+            return Err(NotProven::seen("the endpoint revoked nothing"));
+        };
+        let store = scene.shared();
+        let revoking = racer(async move {
+            store.revoke(&revocation).await?;
+            Ok::<_, NotProven>(())
+        });
+        let ledger = scene.shared_ledger()?;
+        let exchanging = {
+            let (spent, next) = (spent.clone(), next.clone());
+            racer(async move {
+                exchange(&*ledger, &spent, &next, start, MINUTE).await?;
+                Ok(())
+            })
+        };
+        let racers = vec![revoking, exchanging];
+        for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
+            outcome?;
+        }
+        scene
+            .dead(&[&spent, &next, &format!("at-{next}")], start)
+            .await
+            .map_err(|unproven| unproven.within(format!("round {round}")))?;
+    }
+    scene.in_parallel()
+}
+
+/// Four exchanges of one refresh token at once: what each came to.
+async fn exchanges(
+    scene: &Scene,
+    seed: u64,
+    round: usize,
+    grace: Duration,
+) -> Result<Vec<Rotated>, NotProven> {
+    let start = scene.start();
+    scene.issue_pair(&own_grant(scene, round), &round.to_string(), start).await?;
+    let mut racers = Vec::new();
+    for lane in 0..RACERS {
+        let ledger = scene.shared_ledger()?;
+        let (spent, next) = (format!("rt-{round}"), format!("next-{round}-{lane}"));
+        racers.push(racer(async move { exchange(&*ledger, &spent, &next, start, grace).await }));
+    }
+    race(scene.fixture.spawner(), seed, racers).await?.into_iter().collect()
+}
+
+fn told(outcomes: &[Rotated]) -> String {
+    let told: Vec<String> = outcomes.iter().map(|outcome| Told(outcome).to_string()).collect();
+    told.join(", ")
+}
+
+pub(super) async fn of_racers_with_one_refresh_token_one_wins(subject: &dyn Subject) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        let outcomes = exchanges(&scene, random.next(), round, NO_GRACE).await?;
+        let count = |wanted: fn(&Rotated) -> bool| outcomes.iter().filter(|o| wanted(o)).count();
+        let applied = count(|outcome| matches!(outcome, Rotated::Applied(_)));
+        let reused = count(|outcome| matches!(outcome, Rotated::Reused(_)));
+        let refused = count(|outcome| matches!(outcome, Rotated::Refused(Refused::Revoked { .. })));
+        // The winner itself may be refused, where the reuse was found before its successors were recorded.
+        ensure!(
+            applied <= 1 && reused >= 1 && applied + reused + refused == RACERS,
+            "round {round}: {}",
+            told(&outcomes)
+        );
+        for lane in 0..RACERS {
+            let next = format!("next-{round}-{lane}");
+            scene.dead(&[&next, &format!("at-{next}")], scene.start()).await?;
+        }
+        scene.dead(&[format!("rt-{round}"), format!("at-{round}")], scene.start()).await?;
+    }
+    scene.in_parallel()
+}
+
+pub(super) async fn within_the_grace_window_all_racers_are_served(subject: &dyn Subject) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        let outcomes = exchanges(&scene, random.next(), round, MINUTE).await?;
+        let first = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::Applied(_)));
+        let later = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::AppliedInGrace(_)));
+        ensure!(
+            first.count() == 1 && later.count() == RACERS - 1,
+            "round {round}: {}",
+            told(&outcomes)
+        );
+        for lane in 0..RACERS {
+            let next = format!("next-{round}-{lane}");
+            scene.live(&[&next, &format!("at-{next}")], scene.start()).await?;
+        }
+    }
+    scene.in_parallel()
+}
+
+pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
+    subject: &dyn Subject,
+) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let start = scene.start();
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        let token = format!("t{round}");
+        let mut racers = Vec::new();
+        for owner in ["a", "b"] {
+            let (ledger, token) = (scene.shared_ledger()?, token.clone());
+            let grant = scene.grant(&format!("{owner}{round}"));
+            racers.push(racer(async move {
+                let new = [NewToken::refresh(PresentedToken::new(&token), start + HOUR)];
+                (owner, ledger.issue(grant, &new, start).await)
+            }));
+        }
+        let mut owners = Vec::new();
+        for (owner, issued) in race(scene.fixture.spawner(), random.next(), racers).await? {
+            match issued {
+                Ok(_) => owners.push(owner),
+                Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ensure!(owners.len() == 1, "round {round}: the token was issued to {owners:?}");
+        let record = scene.record(&token).await?;
+        let owner = format!("{}{round}", owners.concat());
+        ensure!(
+            record.grant().id().as_str() == owner,
+            "round {round}: issued to {owner}, found as {}'s",
+            record.grant().id()
+        );
+    }
+    scene.in_parallel()
+}
+
+pub(super) async fn dropping_an_exchange_at_any_await_fails_closed(subject: &dyn Subject) -> Proof {
+    for polls in awaits() {
+        let scene = Scene::with_ledger(subject).await?;
+        let (start, ledger) = (scene.start(), scene.ledger()?);
+        scene.family(1).await?;
+        let rotated = give_up_after(polls, exchange(ledger, "r1", "next", start, NO_GRACE)).await;
+        let place = format!("given up after {polls} polls");
+        // The successors first: an engine may still be at it, and then the token is spent before we look at it.
+        let next = scene.seen("next", start).await?;
+        let access = scene.seen("at-next", start).await?;
+        let spent = scene.seen("r1", start).await?;
+        let lives = next == Seen::Active || access == Seen::Active;
+        ensure!(
+            spent != Seen::Active || !lives,
+            "{place}: the exchanged token lives, and so does a successor"
+        );
+        let closed = matches!(spent, Seen::Active | Seen::Consumed | Seen::Revoked(_));
+        ensure!(closed, "{place}: the exchanged token is {spent}");
+        if let Some(rotated) = &rotated {
+            let applied = matches!(rotated, Ok(Rotated::Applied(_)));
+            ensure!(applied, "a live refresh token was not exchanged");
+            ensure!(spent == Seen::Consumed, "an exchanged token is {spent}");
+            scene.live(&["next", "at-next"], start).await?;
+        }
+        // Whatever it left: one revocation ends it.
+        scene.revoke(Target::Grant("g".into()), start).await?;
+        scene
+            .dead(&["r1", "at-r1", "next", "at-next"], start)
+            .await
+            .map_err(|unproven| unproven.within(&place))?;
+        if rotated.is_some() {
+            return Ok(());
+        }
+    }
+    Err(never_completes())
+}
+
+pub(super) async fn an_exchange_is_seen_by_every_handle_at_once(subject: &dyn Subject) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let other = Scene::of(scene.fixture.open_second_handle().await?);
+    let now = scene.start();
+    let family = scene.family(1).await?;
+    other.live(&family, now).await?;
+    let rotated = scene.exchange("r1", "r2", now, NO_GRACE).await?;
+    ensure!(matches!(rotated, Rotated::Applied(_)), "an exchange came to {}", Told(&rotated));
+    let found = other.seen("r1", now).await?;
+    ensure!(found == Seen::Consumed, "another handle finds the exchanged token {found}");
+    other.live(&["r2", "at-r2"], now).await?;
+    let rotated = other.exchange("r1", "stolen", now, NO_GRACE).await?;
+    let reused = matches!(rotated, Rotated::Reused(_));
+    ensure!(reused, "a second exchange through another handle came to {}", Told(&rotated));
+    for handle in [&scene, &other] {
+        handle.dead(&["r1", "at-r1", "r2", "at-r2", "stolen", "at-stolen"], now).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_consumed_token_stays_consumed_after_a_restart(
+    subject: &dyn Subject,
+) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let now = scene.start();
+    let family = scene.family(3).await?;
+    let again = Scene::of(scene.fixture.restart().await?);
+    again.live(&["r3", "at-r3"], now).await?;
+    for spent in ["r1", "r2"] {
+        let found = again.seen(spent, now).await?;
+        ensure!(found == Seen::Consumed, "an exchanged token is {found} after a restart");
+    }
+    let rotated = again.exchange("r1", "stolen", now, MINUTE).await?;
+    let reused = matches!(rotated, Rotated::Reused(_));
+    ensure!(reused, "reuse after a restart came to {}", Told(&rotated));
+    again.dead(&family, now).await?;
+    let third = Scene::of(again.fixture.restart().await?);
+    third.dead(&family, now).await?;
+    third.dead(&["stolen", "at-stolen"], now).await
+}
+
+pub(super) async fn a_neighbours_exchanges_are_its_own(subject: &dyn Subject) -> Proof {
+    let mut scene = Scene::with_ledger(subject).await?;
+    let neighbour = Scene::of(scene.fixture.take_neighbour()?);
+    let now = scene.start();
+    let family = scene.family(2).await?;
+    let rotated = neighbour.exchange("r2", "stolen", now, NO_GRACE).await?;
+    let refused = matches!(rotated, Rotated::Refused(Refused::Unknown));
+    ensure!(refused, "the exchange of a neighbour's token came to {}", Told(&rotated));
+    let theirs = neighbour.family(1).await?;
+    // Here it is spent, there it is not.
+    neighbour.live(&theirs, now).await?;
+    let rotated = scene.exchange("r1", "reused", now, NO_GRACE).await?;
+    ensure!(matches!(rotated, Rotated::Reused(_)), "reuse came to {}", Told(&rotated));
+    scene.dead(&family, now).await?;
+    neighbour.live(&theirs, now).await?;
+    let rotated = neighbour.exchange("r1", "r2", now, NO_GRACE).await?;
+    let applied = matches!(rotated, Rotated::Applied(_));
+    ensure!(applied, "after a neighbour's reuse, an exchange came to {}", Told(&rotated));
+    let late = NewToken::refresh(PresentedToken::new("late"), now + DAY);
+    neighbour.ledger()?.issue(neighbour.grant("g"), &[late], now).await?;
+    neighbour.live(&["late", "r2", "at-r2"], now).await
+}

@@ -1,0 +1,102 @@
+//! Contract suites: does a store or an authenticator of your own keep its promises?
+//!
+//! [`TokenStore`](crate::store::TokenStore) has two methods, and most of what they promise cannot be seen in their types:
+//! that dead stays dead, for every interleaving, across restarts and sweeps and dropped futures. Each suite here is a list
+//! of cases, each case one way in which stores have broken such a promise. They have names, reasons, and no dependencies.
+//!
+//! # Ten lines
+//!
+//! ```
+//! use annul::store::StoreError;
+//! use annul::testkit::{Ability, Fixture, ledger, store, sweep};
+//! use annul::{MemoryStore, Namespace};
+//!
+//! async fn fresh() -> Result<Fixture, StoreError> {
+//!     let store = MemoryStore::new();
+//!     let (sweep, again, dump) = (store.clone(), store.clone(), store.clone());
+//!     let neighbour = Fixture::ledger(store.namespace(&Namespace::new("other")));
+//!     Ok(Fixture::ledger(store)
+//!         .sweep(sweep)
+//!         .neighbour(neighbour)
+//!         .second_handle(move || std::future::ready(Ok(Fixture::ledger(again.clone()))))
+//!         .contents(move || std::future::ready(Ok(format!("{:?}", dump.usage()))))
+//!         .on_threads())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! // It dies with the process, and what it does has no operations to count: the benches measure that.
+//! let lacking = [Ability::Restart, Ability::Operations];
+//! store::suite().run(&fresh).await.assert_held_except_for(&lacking);
+//! ledger::suite().run(&fresh).await.assert_held_except_for(&lacking);
+//! sweep::suite().run(&fresh).await.assert_held();
+//! # }
+//! ```
+//!
+//! A store that implements `TokenStore` alone runs [`store::suite`], and says how tokens get in: [`PutToken`], one
+//! method over the tables that the host has. An authenticator runs [`client::suite`] over [`client::Clients`].
+//!
+//! # What a report says
+//!
+//! [`Suite::run`] runs every case, each on fixtures of its own, and its [`Report`] has three lists: what held, what is
+//! violated, and what was *not checked*, because the fixture lacks an [`Ability`] that the case needs. Nothing is
+//! skipped in silence: [`Report::assert_held`] fails for a case that was not checked, and
+//! [`Report::assert_held_except_for`] wants to be told what may be missing.
+//!
+//! Every case is a function as well, to be run alone while you mend it:
+//!
+//! ```
+//! # use annul::{MemoryStore, testkit::{self, Fixture}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), testkit::NotProven> {
+//! let fresh = || std::future::ready(Ok(Fixture::ledger(MemoryStore::new())));
+//! testkit::ledger::a_consumed_token_that_comes_back_ends_its_family(&fresh).await?;
+//!
+//! let case = testkit::store::suite().case("a_hint_never_hides_a_token").unwrap();
+//! println!("{}: {}", case.name(), case.why());
+//! case.run(&fresh).await
+//! # }
+//! ```
+//!
+//! # Time, chance, and runtimes
+//!
+//! Instants are passed in, as everywhere in this crate; [`Fixture::starting_at`] and [`Fixture::clock`] are for stores
+//! that look at a clock. Chance comes out of a seeded generator, and a violation that it led to names the seed.
+//!
+//! The futures are awaited by your own test runtime, and the suites bring none. Racers need one thing more: something
+//! that runs futures beside each other. [`Fixture::on_threads`] is for stores whose futures need nothing around them;
+//! [`Fixture::spawning`] hands them to the runtime that a connection pool lives in. Without either they take turns on
+//! one task, at awaits only, and the case is listed as not checked though it held so far.
+//!
+//! Dropped futures are polled as often as they are woken, once more in each attempt, and dropped where they wait, until
+//! one completes: so every await in your code is once the last.
+//!
+//! # What they cannot show
+//!
+//! A process that is killed, a disk that lies, a partition of the network, and a bug that one run in a million meets.
+//! Restarts here are clean: the handle is dropped. Kill yours in a test of your own.
+//!
+//! The change feed and the logout outbox get their suites with their traits.
+
+pub mod client;
+mod drive;
+mod fixture;
+pub mod ledger;
+mod model;
+mod random;
+mod scene;
+pub mod store;
+mod suite;
+pub mod sweep;
+
+pub use fixture::Fixture;
+pub use fixture::Put;
+pub use fixture::PutToken;
+pub use fixture::Task;
+pub use suite::Ability;
+pub use suite::Case;
+pub use suite::NotProven;
+pub use suite::Report;
+pub use suite::Subject;
+pub use suite::Suite;
+pub use suite::Violation;

@@ -1,0 +1,264 @@
+//! What a sweep takes, how much at once, and beside whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::revocation::Target;
+use crate::store::SweepBudget;
+use crate::testkit::drive::awaits;
+use crate::testkit::drive::give_up_after;
+use crate::testkit::drive::never_completes;
+use crate::testkit::drive::race;
+use crate::testkit::drive::racer;
+use crate::testkit::drive::yield_now;
+use crate::testkit::random::Random;
+use crate::testkit::scene::DAY;
+use crate::testkit::scene::HOUR;
+use crate::testkit::scene::MINUTE;
+use crate::testkit::scene::Scene;
+use crate::testkit::scene::Seen;
+use crate::testkit::scene::by_operator;
+use crate::testkit::scene::ensure_live;
+use crate::testkit::scene::targets_beyond_a_token;
+use crate::testkit::suite::NotProven;
+use crate::testkit::suite::Proof;
+use crate::testkit::suite::Subject;
+use crate::testkit::suite::ensure;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+
+/// Long enough for every store to have forgotten what expired.
+const AGES: Duration = DAY.saturating_mul(20 * 365);
+
+/// Every third of these lasts for ages, the others a minute.
+const TOKENS: usize = 90;
+
+fn lasting() -> Vec<String> {
+    (0..TOKENS).step_by(3).map(|n| format!("t{n}")).collect()
+}
+
+/// Some tokens for a sweep to take and some to leave, and revocations of both sorts.
+async fn mixed(subject: &dyn Subject) -> Result<Scene, NotProven> {
+    let scene = Scene::with_ledger(subject).await?;
+    scene.fixture.sweeps()?;
+    let start = scene.start();
+    for n in 0..TOKENS {
+        let lasts = if n % 3 == 0 { 2 * AGES } else { MINUTE };
+        let name = format!("t{n}");
+        let new = NewToken::refresh(PresentedToken::new(&name), start + lasts);
+        scene.ledger()?.issue(scene.grant(&name), &[new], start).await?;
+    }
+    let new = NewToken::refresh(PresentedToken::new("dead"), start + 2 * AGES);
+    scene.ledger()?.issue(scene.grant("dead"), &[new], start).await?;
+    for n in (0..TOKENS).filter(|n| n % 3 == 1) {
+        scene.revoke(Target::Grant(format!("t{n}").into()), start).await?;
+    }
+    scene.revoke(Target::Grant("dead".into()), start).await?;
+    Ok(scene)
+}
+
+/// What a sweep must not have touched.
+async fn intact(scene: &Scene) -> Proof {
+    let now = scene.start() + AGES;
+    scene.live(&lasting(), now).await?;
+    let found = scene.seen("dead", now).await?;
+    ensure!(found.is_revoked(), "a token whose revocation is still needed is {found}");
+    Ok(())
+}
+
+/// What a sweep without limit must have taken.
+async fn taken(scene: &Scene) -> Proof {
+    for n in (0..TOKENS).filter(|n| n % 3 != 0) {
+        let found = scene.seen(&format!("t{n}"), scene.start() + AGES).await?;
+        ensure!(found == Seen::Unknown, "a token that expired twenty years ago is {found}");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_budget_is_kept_and_the_rest_is_done_later(subject: &dyn Subject) -> Proof {
+    for rows in [1, 7, 1_000] {
+        let scene = mixed(subject).await?;
+        let now = scene.at(scene.start() + AGES);
+        let mut removed = 0;
+        let mut more = true;
+        for _ in 0..10_000 {
+            let swept = scene.fixture.sweeps()?.sweep(now, SweepBudget::rows(rows)).await?;
+            ensure!(swept.removed <= rows, "{} of at most {rows} rows were swept", swept.removed);
+            removed += swept.removed;
+            more = swept.more;
+            if !more {
+                break;
+            }
+        }
+        ensure!(!more, "ten thousand sweeps of {rows} rows left more to do");
+        let due = TOKENS - lasting().len();
+        ensure!(removed >= due, "{removed} rows were removed, and {due} tokens had expired");
+        taken(&scene).await?;
+        intact(&scene).await?;
+        let again = scene.fixture.sweeps()?.sweep(now, SweepBudget::rows(rows)).await?;
+        ensure!(again.removed == 0, "with nothing left, {} rows were removed", again.removed);
+    }
+    Ok(())
+}
+
+pub(super) async fn what_has_expired_is_gone_at_last(subject: &dyn Subject) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let start = scene.start();
+    let grant = scene.grant("g");
+    scene.issue_pair(&grant, "g", start).await?;
+    scene.exchange("rt-g", "next", start, MINUTE).await?;
+    scene.open_session(DAY).await?;
+    scene.revoke(Target::Session("s".into()), start).await?;
+    scene.sweep_all(start + AGES).await?;
+    for token in ["at-g", "rt-g", "next", "at-next"] {
+        let found = scene.seen(token, start + AGES).await?;
+        ensure!(found == Seen::Unknown, "twenty years after it expired, `{token}` is {found}");
+    }
+    let session = scene.ledger()?.session(&"s".into()).await?;
+    ensure!(session.is_none(), "twenty years after it ended, a session is known");
+    Ok(())
+}
+
+pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
+    subject: &dyn Subject,
+) -> Proof {
+    let rounds = Scene::new(subject).await?.fixture.round_count().div_ceil(10);
+    let mut parallel = Ok(());
+    for round in 0..rounds {
+        let scene = mixed(subject).await?;
+        let now = scene.at(scene.start() + AGES);
+        let mut random = Random::new(scene.fixture.first_seed());
+        let mut racers = Vec::new();
+        for _ in 0..3 {
+            let sweeps = Arc::clone(scene.fixture.sweeps()?);
+            racers.push(racer(async move {
+                for _ in 0..10_000 {
+                    if !sweeps.sweep(now, SweepBudget::rows(17)).await?.more {
+                        return Ok(());
+                    }
+                    yield_now().await;
+                }
+                Err(NotProven::seen("ten thousand sweeps left more to do"))
+            }));
+        }
+        let store = scene.shared();
+        racers.push(racer(async move {
+            for _ in 0..4 {
+                ensure_live(&*store, &lasting(), now).await?;
+                yield_now().await;
+            }
+            Ok(())
+        }));
+        let seed = random.next().wrapping_add(u64::try_from(round).unwrap_or(0));
+        for outcome in race(scene.fixture.spawner(), seed, racers).await? {
+            outcome?;
+        }
+        intact(&scene).await?;
+        scene.sweep_all(now).await?;
+        taken(&scene).await?;
+        parallel = scene.in_parallel();
+    }
+    parallel
+}
+
+pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live(
+    subject: &dyn Subject,
+) -> Proof {
+    let rounds = Scene::new(subject).await?.fixture.round_count();
+    let mut parallel = Ok(());
+    for round in 0..rounds {
+        // A new one each time: before its first token no expiry keeps an entry.
+        let scene = Scene::with_ledger(subject).await?;
+        let start = scene.start();
+        let grant = scene.grant("g");
+        let Some(target) = targets_beyond_a_token(&grant).into_iter().nth(round % 6) else {
+            continue;
+        };
+        let mut random = Random::new(scene.fixture.first_seed());
+        let mut seed = random.next();
+        (0..round).for_each(|_| seed = random.next());
+        let revocation = by_operator(target.clone(), start);
+        let store = scene.shared();
+        let revoking = racer(async move {
+            store.revoke(&revocation).await?;
+            Ok::<_, NotProven>(())
+        });
+        let (ledger, issued) = (scene.shared_ledger()?, grant.clone());
+        let issuing = racer(async move {
+            let new = [NewToken::refresh(PresentedToken::new("rt"), start + HOUR)];
+            ledger.issue(issued, &new, start).await?;
+            Ok(())
+        });
+        let sweeps = Arc::clone(scene.fixture.sweeps()?);
+        let sweeping = racer(async move {
+            for _ in 0..4 {
+                sweeps.sweep(start + 8 * MINUTE, SweepBudget::rows(1_000)).await?;
+            }
+            Ok(())
+        });
+        let racers = vec![revoking, issuing, sweeping];
+        for outcome in race(scene.fixture.spawner(), seed, racers).await? {
+            outcome?;
+        }
+        for minutes in [8, 11, 20, 59] {
+            let now = start + minutes * MINUTE;
+            scene.sweep_all(now).await?;
+            let found = scene.seen("rt", now).await?;
+            ensure!(
+                found.is_revoked(),
+                "round {round}: {minutes} minutes after {target:?} was revoked, its token is {found}"
+            );
+        }
+        parallel = scene.in_parallel();
+    }
+    parallel
+}
+
+pub(super) async fn dropping_a_sweep_at_any_await_takes_nothing_that_is_good(
+    subject: &dyn Subject,
+) -> Proof {
+    for polls in awaits() {
+        let scene = mixed(subject).await?;
+        let now = scene.at(scene.start() + AGES);
+        let sweeping = scene.fixture.sweeps()?.sweep(now, SweepBudget::rows(1_000));
+        let swept = give_up_after(polls, sweeping).await;
+        let place = format!("a sweep given up after {polls} polls");
+        intact(&scene).await.map_err(|unproven| unproven.within(&place))?;
+        scene.sweep_all(now).await?;
+        taken(&scene).await.map_err(|unproven| unproven.within(&place))?;
+        intact(&scene).await.map_err(|unproven| unproven.within(&place))?;
+        if let Some(swept) = swept {
+            swept?;
+            return Ok(());
+        }
+    }
+    Err(never_completes())
+}
+
+pub(super) async fn a_sweep_keeps_what_the_neighbour_needs(subject: &dyn Subject) -> Proof {
+    let mut scene = Scene::with_ledger(subject).await?;
+    scene.fixture.sweeps()?;
+    let neighbour = Scene::of(scene.fixture.take_neighbour()?);
+    let start = scene.start();
+    // Here it is over in an hour; there it takes ages.
+    scene.issue_pair(&scene.grant("g"), "g", start).await?;
+    scene.revoke(Target::Session("s".into()), start).await?;
+    let long = NewToken::refresh(PresentedToken::new("rt-g"), start + 2 * AGES);
+    neighbour.ledger()?.issue(neighbour.grant("g"), &[long], start).await?;
+    let lives = NewToken::refresh(PresentedToken::new("lives"), start + 2 * AGES);
+    let other = Grant::new("g2", "web", start).subject("bob").session("s2");
+    neighbour.ledger()?.issue(other, &[lives], start).await?;
+    neighbour.revoke(Target::Session("s".into()), start).await?;
+    for later in [HOUR, 2 * DAY, AGES] {
+        let now = start + later;
+        scene.sweep_all(now).await?;
+        neighbour.live(&["lives"], now).await?;
+        let found = neighbour.seen("rt-g", now).await?;
+        ensure!(
+            found.is_revoked(),
+            "{later:?} on, after a sweep for its neighbour, a revoked token is {found}"
+        );
+    }
+    Ok(())
+}
