@@ -7,6 +7,8 @@
 //! ```text
 //! cargo run --example custom_store
 //! ```
+//!
+//! `tests/testkit/example.rs` proves it with the published suite, as you would prove yours.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -49,30 +51,30 @@ use async_trait::async_trait;
 ///   user_id TEXT, session_id TEXT, logged_in_at BIGINT NOT NULL, expires_at BIGINT NOT NULL
 /// );
 /// ```
-struct TokenRow {
-    id: u64,
-    kind: TokenKind,
-    grant_id: &'static str,
-    client_id: &'static str,
-    user_id: &'static str,
-    session_id: &'static str,
-    logged_in_at: Timestamp,
-    expires_at: Timestamp,
+pub(crate) struct TokenRow {
+    pub(crate) id: u64,
+    pub(crate) kind: TokenKind,
+    pub(crate) grant_id: &'static str,
+    pub(crate) client_id: &'static str,
+    pub(crate) user_id: &'static str,
+    pub(crate) session_id: &'static str,
+    pub(crate) logged_in_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// ```sql
 /// CREATE TABLE revocations (target TEXT PRIMARY KEY, revoked_at BIGINT NOT NULL);
 /// ```
 #[derive(Default)]
-struct Tables {
+pub(crate) struct Tables {
     tokens: BTreeMap<TokenDigest, TokenRow>,
     revocations: BTreeMap<String, Revocation>,
 }
 
-struct HostStore {
+pub(crate) struct HostStore {
     /// From wherever the deployment keeps its secrets.
-    key: DigestKey,
-    tables: Mutex<Tables>,
+    pub(crate) key: DigestKey,
+    pub(crate) tables: Mutex<Tables>,
 }
 
 #[async_trait]
@@ -158,7 +160,7 @@ impl HostStore {
         self.tables.lock().map_err(|_| StoreError::corrupt("a writer panicked"))
     }
 
-    fn insert(&self, token: &str, row: TokenRow) -> Result<(), StoreError> {
+    pub(crate) fn insert(&self, token: &str, row: TokenRow) -> Result<(), StoreError> {
         let digest = self.key.digest(PresentedToken::new(token));
         self.tables()?.tokens.insert(digest, row);
         Ok(())

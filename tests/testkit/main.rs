@@ -1,0 +1,152 @@
+//! The published suites: honest stores keep them, and each case notices at least one store that is not.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a double need not know later variants")]
+
+mod authenticators;
+mod bugs;
+#[expect(dead_code, reason = "an example has a main")]
+#[path = "../../examples/custom_store.rs"]
+mod custom_store;
+mod example;
+mod kit;
+mod rows;
+
+use std::future::ready;
+
+use annul::MemoryStore;
+use annul::Namespace;
+use annul::store::StoreError;
+use annul::testkit::Ability;
+use annul::testkit::Fixture;
+use annul::testkit::NotProven;
+use annul::testkit::Suite;
+use annul::testkit::ledger;
+use annul::testkit::store;
+use annul::testkit::sweep;
+
+use crate::bugs::Bug;
+use crate::rows::Rows;
+
+/// The memory store, seen from two tenants.
+fn memory(store: &MemoryStore, other: &MemoryStore) -> Fixture {
+    let (again, dump) = (store.clone(), store.clone());
+    Fixture::ledger(store.clone())
+        .sweep(store.clone())
+        .neighbour(Fixture::ledger(other.clone()))
+        .second_handle(move || ready(Ok(Fixture::ledger(again.clone()))))
+        .contents(move || ready(Ok(format!("{:?}", dump.usage()))))
+        .on_threads()
+}
+
+async fn default_namespace() -> Result<Fixture, StoreError> {
+    let store = MemoryStore::new();
+    let other = store.namespace(&Namespace::new("other"));
+    Ok(memory(&store, &other).rounds(400))
+}
+
+async fn another_namespace() -> Result<Fixture, StoreError> {
+    let root = MemoryStore::new();
+    let store = root.namespace(&Namespace::new("tenant"));
+    Ok(memory(&store, &root))
+}
+
+/// It dies with the process, and has no operations to count: the benches measure what revoking costs.
+const OF_MEMORY: [Ability; 2] = [Ability::Operations, Ability::Restart];
+
+#[tokio::test]
+async fn the_memory_store_keeps_the_contract_in_its_default_namespace() {
+    store::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
+    ledger::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
+    sweep::suite().run(&default_namespace).await.assert_held();
+}
+
+#[tokio::test]
+async fn the_memory_store_keeps_the_contract_in_another_namespace() {
+    store::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
+    ledger::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
+    sweep::suite().run(&another_namespace).await.assert_held();
+}
+
+async fn honest() -> Result<Fixture, StoreError> {
+    Ok(Rows::fixture(None).on_threads())
+}
+
+#[tokio::test]
+async fn a_second_honest_store_keeps_all_of_it() {
+    store::suite().run(&honest).await.assert_held();
+    ledger::suite().run(&honest).await.assert_held();
+    sweep::suite().run(&honest).await.assert_held();
+}
+
+/// On the tasks of a runtime, where a store with a connection pool wants to be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racers_may_run_on_a_runtime() {
+    let fresh = || ready(Ok(Rows::fixture(None).spawning(|task| drop(tokio::spawn(task)))));
+    ledger::suite().run(&fresh).await.assert_held();
+}
+
+#[tokio::test]
+async fn racers_may_run_on_a_runtime_with_one_thread() {
+    let fresh = || ready(Ok(Rows::fixture(None).spawning(|task| drop(tokio::spawn(task)))));
+    ledger::suite().run(&fresh).await.assert_held();
+}
+
+#[tokio::test]
+async fn a_host_with_tables_of_its_own_runs_what_it_has() {
+    let host = || ready(Ok(Rows::host().on_threads()));
+    let report = store::suite().run(&host).await;
+    let lacking = [
+        Ability::Contents,
+        Ability::Namespaces,
+        Ability::Operations,
+        Ability::Place,
+        Ability::Restart,
+        Ability::SecondHandle,
+    ];
+    report.assert_held_except_for(&lacking);
+    assert_eq!(report.held().len() + report.not_checked().len(), store::suite().cases().len());
+    // What it does not have is not held against it, and not counted as proven either.
+    let report = ledger::suite().run(&host).await;
+    assert_eq!(report.held().len(), 0, "{report}");
+    assert!(report.not_checked().iter().all(|(_, ability)| *ability == Ability::Ledger));
+    let report = sweep::suite().run(&host).await;
+    assert_eq!(report.held().len(), 0, "{report}");
+}
+
+/// Runs the cases that must notice each bug, and says which did not, and which case nobody tried. Racers take turns: so
+/// they meet in the same places each time.
+async fn each_case_notices(suite: Suite, bugs: &[(Bug, &[&str])]) {
+    let mut unnoticed = Vec::new();
+    let mut untried: Vec<&str> = suite.cases().iter().map(|case| case.name()).collect();
+    for (bug, cases) in bugs {
+        let broken = || ready(Ok(Rows::fixture(Some(*bug))));
+        for name in *cases {
+            let case = suite.case(name).unwrap();
+            match case.run(&broken).await {
+                Err(NotProven::Violated(violation)) => {
+                    assert_eq!(violation.case(), *name);
+                    untried.retain(|untried| untried != name);
+                }
+                other => unnoticed.push(format!("{name} with {bug:?}: {other:?}")),
+            }
+        }
+    }
+    assert!(unnoticed.is_empty(), "not noticed:\n{}", unnoticed.join("\n"));
+    assert!(untried.is_empty(), "no bug for:\n{}", untried.join("\n"));
+}
+
+#[tokio::test]
+async fn each_case_of_the_store_suite_can_fail() {
+    each_case_notices(store::suite(), bugs::STORE).await;
+}
+
+#[tokio::test]
+async fn each_case_of_the_ledger_suite_can_fail() {
+    each_case_notices(ledger::suite(), bugs::LEDGER).await;
+}
+
+#[tokio::test]
+async fn each_case_of_the_sweep_suite_can_fail() {
+    each_case_notices(sweep::suite(), bugs::SWEEP).await;
+}
