@@ -27,7 +27,7 @@ use crate::wire::request::Request;
 #[derive(Debug)]
 pub struct Credentials<'a> {
     presented: Presented<'a>,
-    /// Whom an assertion without a `client_id` beside it claims to be from.
+    /// Whom an assertion claims to be from, by its `sub`; nothing vouches for it yet.
     subject: Option<&'a str>,
     request: &'a Request<'a>,
     policy: &'a Policy,
