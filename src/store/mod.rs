@@ -3,7 +3,6 @@
 //! A host with its own token tables implements [`TokenStore`], two methods, and is done. The other traits
 //! are optional abilities, implemented by the shipped stores.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,15 +20,20 @@ use crate::token::TargetKind;
 use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 
+mod error;
 mod forward;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod owned;
+mod retention;
 
+pub use error::StoreError;
+pub use error::StoreErrorKind;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub(crate) use owned::Claim;
 pub use owned::OwnedToken;
+pub use retention::Retention;
 
 /// Finds tokens and revokes them: all that the endpoints need.
 ///
@@ -502,83 +506,5 @@ impl Swept {
     /// What a sweep reports.
     pub const fn new(removed: usize, more: bool) -> Self {
         Self { removed, more }
-    }
-}
-
-/// A store did not do what it was asked.
-///
-/// ```
-/// use annul::store::{StoreError, StoreErrorKind};
-///
-/// let error = StoreError::unavailable(std::io::Error::other("connection refused"));
-/// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-/// assert!(std::error::Error::source(&error).is_some());
-/// ```
-#[derive(Debug)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    retry_after: Option<Duration>,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// What kind of failure it is; decides what the caller is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum StoreErrorKind {
-    /// Another writer was there first; a retry helps. Answered 503.
-    Conflict,
-    /// The data make no sense; a retry does not help. Answered 500.
-    Corrupt,
-    /// The store does not answer now. Answered 503.
-    Unavailable,
-}
-
-impl StoreError {
-    /// The store does not answer now.
-    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Unavailable, retry_after: None, source: source.into() }
-    }
-
-    /// Another writer was there first.
-    pub fn conflict(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Conflict, retry_after: None, source: source.into() }
-    }
-
-    /// The data make no sense.
-    pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: StoreErrorKind::Corrupt, retry_after: None, source: source.into() }
-    }
-
-    /// Says when to try again, for `Retry-After`.
-    #[must_use]
-    pub const fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
-        self
-    }
-
-    /// What kind of failure it is.
-    pub const fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    /// When to try again, if the store knows.
-    pub const fn suggested_retry(&self) -> Option<Duration> {
-        self.retry_after
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            StoreErrorKind::Conflict => "the store saw a conflict",
-            StoreErrorKind::Corrupt => "the store is corrupt",
-            StoreErrorKind::Unavailable => "the store is unavailable",
-        })
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_ref())
     }
 }

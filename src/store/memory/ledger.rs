@@ -6,7 +6,6 @@ use std::hash::RandomState;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::ClientId;
@@ -16,6 +15,7 @@ use crate::id::Subject;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
 use crate::revocation::Target;
+use crate::store::Retention;
 use crate::store::Session;
 use crate::store::memory::shards::FEW;
 use crate::store::memory::shards::MANY;
@@ -29,10 +29,6 @@ use crate::store::memory::table::Table;
 use crate::token::Grant;
 use crate::token::TargetKind;
 use crate::token::TokenId;
-
-/// How long an entry outlives what it is known to cover: a token may be on its way that nobody has announced. The
-/// longest way begins with an authorization code, which lives ten minutes at most (RFC 6749 section 4.1.2).
-const IN_FLIGHT: Duration = Duration::from_secs(600);
 
 /// The cutoff of every token, for targets that are named once and never again.
 const ANY_TIME: Timestamp = Timestamp::from_unix_millis(0);
@@ -89,7 +85,7 @@ impl Ledger {
         let at = revocation.at();
         let until = || {
             let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
-            horizon.max(at) + IN_FLIGHT
+            horizon.max(at) + Retention::IN_FLIGHT
         };
         match revocation.target() {
             Target::Token(id) => self.tokens.name(id, at, until),
@@ -149,7 +145,7 @@ impl Ledger {
     /// otherwise go first, and what is asked for in the session then would live.
     pub(super) fn hold(&self, session: &Session) {
         let login = session.started_at();
-        let hold = Some(session.expires_at() + IN_FLIGHT);
+        let hold = Some(session.expires_at() + Retention::IN_FLIGHT);
         self.subjects.covers(session.subject(), login, hold);
         self.everything.covers(&(), login, hold);
         for client in session.clients() {
@@ -211,7 +207,7 @@ struct Entry<K> {
     hash: u64,
     target: K,
     at: Timestamp,
-    /// The expiry of the longest-lived token it can cover, and [`IN_FLIGHT`].
+    /// The expiry of the longest-lived token it can cover, and [`Retention::IN_FLIGHT`].
     until: Timestamp,
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -16,6 +15,7 @@ use crate::id::SessionId;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
 use crate::store::Issued;
+use crate::store::Retention;
 use crate::store::Rotated;
 use crate::store::Rotation;
 use crate::store::Session;
@@ -29,7 +29,6 @@ use crate::token::DigestKey;
 use crate::token::Grant;
 use crate::token::NewToken;
 use crate::token::PresentedToken;
-use crate::token::TokenKind;
 use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 
@@ -53,8 +52,7 @@ use tenant::Tenant;
 /// ```
 /// # async fn demo() -> Result<(), annul::store::StoreError> {
 /// use std::sync::Arc;
-/// use std::time::Duration;
-/// use annul::client::RegisteredClients;
+/// /// use annul::client::RegisteredClients;
 /// use annul::store::TokenLedger;
 /// use annul::{Authority, Clock, Grant, MemoryStore, NewToken, PresentedToken, SystemClock};
 ///
@@ -81,46 +79,6 @@ struct Root {
     tenants: RwLock<BTreeMap<Namespace, Arc<Tenant>>>,
     /// Where the next sweep begins.
     step: AtomicUsize,
-}
-
-/// How long expired tokens are remembered.
-///
-/// Their owner may still want the rest of the grant, or the session, dead: an expired but genuine refresh token
-/// logs out. What it costs is memory.
-///
-/// ```
-/// use std::time::Duration;
-/// use annul::store::memory::{MemoryStore, Retention};
-///
-/// let mut retention = Retention::default();
-/// retention.refresh_tokens = Duration::from_secs(86_400);
-/// let store = MemoryStore::new().with_retention(retention);
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Retention {
-    /// Default: one hour.
-    pub access_tokens: Duration,
-    /// Default: seven days.
-    pub refresh_tokens: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            access_tokens: Duration::from_secs(3_600),
-            refresh_tokens: Duration::from_secs(7 * 86_400),
-        }
-    }
-}
-
-impl Retention {
-    const fn of(&self, kind: TokenKind) -> Duration {
-        match kind {
-            TokenKind::AccessToken => self.access_tokens,
-            TokenKind::RefreshToken => self.refresh_tokens,
-        }
-    }
 }
 
 /// How much a [`MemoryStore`] holds, in all of its namespaces.
