@@ -117,6 +117,57 @@ pub enum Reason {
     UserRequest,
 }
 
+impl Reason {
+    /// Its name in logs, metrics and databases, which no version changes.
+    ///
+    /// ```
+    /// use annul::Reason;
+    ///
+    /// assert_eq!(Reason::PasswordChanged.as_str(), "password_changed");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountLocked => "account_locked",
+            Self::Administrative => "administrative",
+            Self::ClientDisabled => "client_disabled",
+            Self::ClientRequest => "client_request",
+            Self::CredentialLeaked => "credential_leaked",
+            Self::KeyCompromise => "key_compromise",
+            Self::Logout => "logout",
+            Self::PasswordChanged => "password_changed",
+            Self::RefreshTokenReuse => "refresh_token_reuse",
+            Self::UserRequest => "user_request",
+        }
+    }
+
+    /// The reason of this name.
+    ///
+    /// A store that reads a name which a later version has written takes [`Reason::Administrative`]: why a token is dead
+    /// matters less than that it is.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    const ALL: [Self; 10] = [
+        Self::AccountLocked,
+        Self::Administrative,
+        Self::ClientDisabled,
+        Self::ClientRequest,
+        Self::CredentialLeaked,
+        Self::KeyCompromise,
+        Self::Logout,
+        Self::PasswordChanged,
+        Self::RefreshTokenReuse,
+        Self::UserRequest,
+    ];
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Who revoked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -228,5 +279,18 @@ impl fmt::Display for TargetKind {
             Self::Client => "client",
             Self::Everything => "everything",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_found_by_its_name() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::named(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::named("logout "), None);
     }
 }

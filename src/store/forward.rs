@@ -12,7 +12,10 @@ use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
+use crate::store::Changes;
+use crate::store::FeedCursor;
 use crate::store::Issued;
+use crate::store::RevocationFeed;
 use crate::store::Rotated;
 use crate::store::Rotation;
 use crate::store::Session;
@@ -114,6 +117,31 @@ macro_rules! forward {
                 Self: 'f,
             {
                 (**self).sweep(now, budget)
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: RevocationFeed + ?Sized> RevocationFeed for $Pointer {
+            fn changes<'s, 'c, 'f>(
+                &'s self,
+                after: Option<&'c FeedCursor>,
+                limit: usize,
+            ) -> Answer<'f, Changes>
+            where
+                's: 'f,
+                'c: 'f,
+                Self: 'f,
+            {
+                (**self).changes(after, limit)
+            }
+
+            fn changed<'s, 'c, 'f>(&'s self, after: &'c FeedCursor) -> Answer<'f, ()>
+            where
+                's: 'f,
+                'c: 'f,
+                Self: 'f,
+            {
+                (**self).changed(after)
             }
         }
     )+};

@@ -21,6 +21,7 @@ use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 
 mod error;
+mod feed;
 mod forward;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -29,6 +30,11 @@ mod retention;
 
 pub use error::StoreError;
 pub use error::StoreErrorKind;
+pub use feed::Changes;
+pub use feed::FeedCursor;
+pub use feed::FeedEntry;
+pub use feed::FeedPage;
+pub use feed::RevocationFeed;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub(crate) use owned::Claim;

@@ -50,9 +50,13 @@ impl DigestKey {
     /// The key for one tenant, derived from this one.
     #[must_use]
     pub fn for_namespace(&self, namespace: &Namespace) -> Self {
+        Self(self.derive("annul namespace", namespace.as_str()))
+    }
+
+    /// A key for another purpose, or a value that tells whether two keys are the same.
+    pub(crate) fn derive(&self, purpose: &str, name: &str) -> [u8; 32] {
         // The NUL keeps this apart from the digest of any token: tokens hold no control characters.
-        let name = ["annul namespace\0", namespace.as_str()].concat();
-        Self::new(blake3::keyed_hash(&self.0, name.as_bytes()).as_bytes())
+        *blake3::keyed_hash(&self.0, [purpose, "\0", name].concat().as_bytes()).as_bytes()
     }
 
     /// The digest under which a token is kept.

@@ -12,11 +12,20 @@ use crate::id::ClientId;
 use crate::id::GrantId;
 use crate::id::SessionId;
 use crate::id::Subject;
+use crate::revocation::Actor;
+use crate::revocation::Reason;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
 use crate::revocation::Target;
+use crate::store::Changes;
+use crate::store::FeedCursor;
+use crate::store::FeedEntry;
+use crate::store::FeedPage;
 use crate::store::Retention;
 use crate::store::Session;
+use crate::store::memory::feed::Line;
+use crate::store::memory::feed::Log;
+use crate::store::memory::feed::Places;
 use crate::store::memory::shards::FEW;
 use crate::store::memory::shards::MANY;
 use crate::store::memory::shards::Shards;
@@ -43,6 +52,7 @@ pub(super) struct Ledger {
     subjects: Entries<Subject>,
     clients: Entries<ClientId>,
     everything: Entries<()>,
+    places: Places,
     /// The latest expiry of any token or session so far, or the time of the last sweep if that is later.
     horizon: AtomicU64,
 }
@@ -57,6 +67,7 @@ impl Ledger {
             subjects: Entries::new(FEW, keys),
             clients: Entries::new(FEW, keys),
             everything: Entries::new(1, keys),
+            places: Places::new(keys.hash_one("feed")),
             horizon: AtomicU64::new(0),
         }
     }
@@ -82,21 +93,70 @@ impl Ledger {
 
     /// Writes one entry, or moves its cutoff forward.
     pub(super) fn apply(&self, revocation: &Revocation) -> Revoked {
-        let at = revocation.at();
         let until = || {
             let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
-            horizon.max(at) + Retention::IN_FLIGHT
+            horizon.max(revocation.at()) + Retention::IN_FLIGHT
         };
+        let news = News { revocation, until: &until, places: &self.places };
         match revocation.target() {
-            Target::Token(id) => self.tokens.name(id, at, until),
-            Target::Grant(id) => self.grants.name(id, at, until),
-            Target::Session(id) => self.sessions.name(id, at, until),
+            Target::Token(id) => self.tokens.name(id, &news),
+            Target::Grant(id) => self.grants.name(id, &news),
+            Target::Session(id) => self.sessions.name(id, &news),
             Target::SubjectAtClient(subject, client) => {
-                self.subjects_at_clients.cut_off(&(subject.clone(), client.clone()), at, until)
+                self.subjects_at_clients.cut_off(&(subject.clone(), client.clone()), &news)
             }
-            Target::Subject(subject) => self.subjects.cut_off(subject, at, until),
-            Target::Client(client) => self.clients.cut_off(client, at, until),
-            Target::Everything => self.everything.cut_off(&(), at, until),
+            Target::Subject(subject) => self.subjects.cut_off(subject, &news),
+            Target::Client(client) => self.clients.cut_off(client, &news),
+            Target::Everything => self.everything.cut_off(&(), &news),
+        }
+    }
+
+    /// What was written after `after`; see [`Places`].
+    pub(super) fn changes(&self, after: Option<&FeedCursor>, limit: usize) -> Changes {
+        let Some(from) = self.places.position(after) else {
+            return Changes::Gap;
+        };
+        let last = self.places.last();
+        let to = if from.catches_up() { from.mark } else { last };
+        let mut found = Vec::new();
+        if from.place < to {
+            let between = (from.place, to);
+            let limit = limit.max(1);
+            self.tokens.list(between, limit, TargetKind::Token, &mut found);
+            self.grants.list(between, limit, TargetKind::Grant, &mut found);
+            self.sessions.list(between, limit, TargetKind::Session, &mut found);
+            self.subjects_at_clients.list(between, limit, TargetKind::SubjectAtClient, &mut found);
+            self.subjects.list(between, limit, TargetKind::Subject, &mut found);
+            self.clients.list(between, limit, TargetKind::Client, &mut found);
+            self.everything.list(between, limit, TargetKind::Everything, &mut found);
+            found.sort_unstable_by_key(|(line, _)| line.place);
+        }
+        let next = match found.get(limit.max(1) - 1) {
+            Some((line, _)) if found.len() > limit.max(1) => line.place,
+            Some(_) | None => to,
+        };
+        found.retain(|(line, _)| line.place <= next);
+        let entries = found.into_iter().filter_map(|(line, kind)| self.told(line, kind)).collect();
+        if self.places.lost_to(&from) {
+            return Changes::Gap;
+        }
+        Changes::Page(FeedPage::new(entries, from.at(next).cursor(), next < last))
+    }
+
+    /// The entry of a line, unless it is gone, or has moved to a place that comes later.
+    fn told(&self, line: Line, kind: TargetKind) -> Option<FeedEntry> {
+        match kind {
+            TargetKind::Token => self.tokens.told(line, |id| Target::Token(id.clone())),
+            TargetKind::Grant => self.grants.told(line, |id| Target::Grant(id.clone())),
+            TargetKind::Session => self.sessions.told(line, |id| Target::Session(id.clone())),
+            TargetKind::SubjectAtClient => {
+                self.subjects_at_clients.told(line, |(subject, client)| {
+                    Target::SubjectAtClient(subject.clone(), client.clone())
+                })
+            }
+            TargetKind::Subject => self.subjects.told(line, |id| Target::Subject(id.clone())),
+            TargetKind::Client => self.clients.told(line, |id| Target::Client(id.clone())),
+            TargetKind::Everything => self.everything.told(line, |()| Target::Everything),
         }
     }
 
@@ -165,13 +225,14 @@ impl Ledger {
     pub(super) fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
         // An entry may be stamped last week in a store where nothing lives: what is in flight is in flight from now on.
         self.expect_until(now);
-        let mut looked = self.tokens.sweep(now, shard, budget);
-        looked += self.grants.sweep(now, shard, budget.saturating_sub(looked.at));
-        looked += self.sessions.sweep(now, shard, budget.saturating_sub(looked.at));
-        looked += self.subjects_at_clients.sweep(now, shard, budget.saturating_sub(looked.at));
-        looked += self.subjects.sweep(now, shard, budget.saturating_sub(looked.at));
-        looked += self.clients.sweep(now, shard, budget.saturating_sub(looked.at));
-        looked += self.everything.sweep(now, shard, budget.saturating_sub(looked.at));
+        let left = |looked: Looked| budget.saturating_sub(looked.at);
+        let mut looked = self.tokens.sweep(now, shard, budget, &self.places);
+        looked += self.grants.sweep(now, shard, left(looked), &self.places);
+        looked += self.sessions.sweep(now, shard, left(looked), &self.places);
+        looked += self.subjects_at_clients.sweep(now, shard, left(looked), &self.places);
+        looked += self.subjects.sweep(now, shard, left(looked), &self.places);
+        looked += self.clients.sweep(now, shard, left(looked), &self.places);
+        looked += self.everything.sweep(now, shard, left(looked), &self.places);
         looked
     }
 
@@ -189,11 +250,24 @@ impl Ledger {
 /// The entries for one kind of target.
 #[derive(Debug)]
 struct Entries<K> {
-    shards: Shards<Table<Entry<K>>>,
+    shards: Shards<Book<K>>,
     /// How many there are: where there are none, none is looked up.
     count: Count,
     /// Targets can be chosen by outsiders (a client names itself), so their hash is keyed.
     keys: RandomState,
+}
+
+#[derive(Debug)]
+struct Book<K> {
+    entries: Table<Entry<K>>,
+    log: Log,
+}
+
+/// What is to be written, and what has to be asked at that moment and not before.
+struct News<'a> {
+    revocation: &'a Revocation,
+    until: &'a dyn Fn() -> Timestamp,
+    places: &'a Places,
 }
 
 /// On a cache line of its own: every new entry writes it, and every look reads what stands beside it.
@@ -209,6 +283,10 @@ struct Entry<K> {
     at: Timestamp,
     /// The expiry of the longest-lived token it can cover, and [`Retention::IN_FLIGHT`].
     until: Timestamp,
+    /// In the feed.
+    place: u64,
+    reason: Reason,
+    actor: Actor,
 }
 
 impl<K> Record for Entry<K> {
@@ -220,7 +298,10 @@ impl<K> Record for Entry<K> {
 impl<K: Clone + Eq + Hash> Entries<K> {
     fn new(shards: usize, keys: &RandomState) -> Self {
         Self {
-            shards: Shards::new(shards, || Table::new(keys.clone())),
+            shards: Shards::new(shards, || Book {
+                entries: Table::new(keys.clone()),
+                log: Log::default(),
+            }),
             count: Count::default(),
             keys: keys.clone(),
         }
@@ -231,37 +312,64 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     }
 
     /// An entry for a target that is named once and never again: when it was first named is all there is to say.
-    fn name(&self, target: &K, at: Timestamp, until: impl Fn() -> Timestamp) -> Revoked {
-        self.write(target, at, until, |_| false)
+    fn name(&self, target: &K, news: &News<'_>) -> Revoked {
+        self.write(target, news, |_| false)
     }
 
     /// An entry for a target that comes back: the later cutoff counts.
-    fn cut_off(&self, target: &K, at: Timestamp, until: impl Fn() -> Timestamp) -> Revoked {
-        self.write(target, at, until, |known| known < at)
+    fn cut_off(&self, target: &K, news: &News<'_>) -> Revoked {
+        self.write(target, news, |known| known < news.revocation.at())
     }
 
-    fn write(
-        &self,
-        target: &K,
-        at: Timestamp,
-        until: impl Fn() -> Timestamp,
-        moves: impl Fn(Timestamp) -> bool,
-    ) -> Revoked {
+    fn write(&self, target: &K, news: &News<'_>, moves: impl Fn(Timestamp) -> bool) -> Revoked {
         let hash = self.keys.hash_one(target);
-        let mut entries = write(self.shards.of(hash));
+        let &News { revocation, until, places } = news;
+        let (at, reason) = (revocation.at(), revocation.reason());
+        let mut book = write(self.shards.of(hash));
+        let Book { entries, log } = &mut *book;
         if let Some(known) = entries.get_mut(hash, |entry| entry.target == *target) {
             known.until = known.until.max(until());
             if moves(known.at) {
-                known.at = at;
+                let (place, actor) = (places.next(), revocation.actor().clone());
+                let (target, until) = (target.clone(), known.until);
+                *known = Entry { hash, target, at, until, place, reason, actor };
+                log.push(place, hash);
                 return Revoked::Newly;
             }
             return Revoked::Already;
         }
         // Counted before the horizon is read; see `Ledger::expect_until`.
         self.count.0.fetch_add(1, SeqCst);
-        let until = until();
-        entries.insert(Entry { hash, target: target.clone(), at, until }, at, until);
+        let (until, place) = (until(), places.next());
+        let (target, actor) = (target.clone(), revocation.actor().clone());
+        entries.insert(Entry { hash, target, at, until, place, reason, actor }, at, until);
+        log.push(place, hash);
         Revoked::Newly
+    }
+
+    /// The first `limit` lines of each shard, and one more. Some are of entries that are gone.
+    fn list(
+        &self,
+        (from, to): (u64, u64),
+        limit: usize,
+        kind: TargetKind,
+        found: &mut Vec<(Line, TargetKind)>,
+    ) {
+        if self.len() == 0 {
+            return;
+        }
+        for shard in self.shards.iter() {
+            let book = read(shard);
+            let lines = book.log.between(from, to).take(limit.saturating_add(1));
+            found.extend(lines.map(|line| (line, kind)));
+        }
+    }
+
+    fn told(&self, line: Line, target: impl Fn(&K) -> Target) -> Option<FeedEntry> {
+        let book = read(self.shards.of(line.hash));
+        let entry = book.entries.get(line.hash, |entry| entry.place == line.place)?;
+        let actor = entry.actor.clone();
+        Some(FeedEntry::new(target(&entry.target), entry.at, entry.reason, actor, entry.until))
     }
 
     fn covers(&self, target: &K, granted_at: Timestamp, hold: Option<Timestamp>) -> bool {
@@ -272,22 +380,35 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         let shard = self.shards.of(hash);
         let is_it = |entry: &Entry<K>| entry.target == *target && granted_at <= entry.at;
         match hold {
-            None => read(shard).get(hash, is_it).is_some(),
+            None => read(shard).entries.get(hash, is_it).is_some(),
             Some(expiry) => write(shard)
+                .entries
                 .get_mut(hash, is_it)
                 .map(|entry| entry.until = entry.until.max(expiry))
                 .is_some(),
         }
     }
 
-    fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
+    fn sweep(&self, now: Timestamp, shard: usize, budget: usize, places: &Places) -> Looked {
         let decide = |entry: &Entry<K>| Due::after(entry.until, now);
-        let looked = write(self.shards.at(shard)).sweep(now, budget, decide, drop);
+        let mut book = write(self.shards.at(shard));
+        let gone = |entry: Entry<K>| places.sweep(entry.place);
+        let looked = book.entries.sweep(now, budget, decide, gone);
+        if looked.removed > 0 {
+            let Book { entries, log } = &mut *book;
+            log.tidy(entries.len(), |line| stands(entries, line));
+        }
+        drop(book);
         self.count.0.fetch_sub(looked.removed, SeqCst);
         looked
     }
 
     fn has_due(&self, now: Timestamp, shard: usize) -> bool {
-        read(self.shards.at(shard)).has_due(now)
+        read(self.shards.at(shard)).entries.has_due(now)
     }
+}
+
+/// Whether the entry of a line is still there, and has not moved.
+fn stands<K>(entries: &Table<Entry<K>>, line: Line) -> bool {
+    entries.get(line.hash, |entry| entry.place == line.place).is_some()
 }

@@ -14,8 +14,11 @@ use crate::id::Namespace;
 use crate::id::SessionId;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
+use crate::store::Changes;
+use crate::store::FeedCursor;
 use crate::store::Issued;
 use crate::store::Retention;
+use crate::store::RevocationFeed;
 use crate::store::Rotated;
 use crate::store::Rotation;
 use crate::store::Session;
@@ -32,6 +35,7 @@ use crate::token::PresentedToken;
 use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 
+mod feed;
 mod ledger;
 mod shards;
 mod table;
@@ -52,7 +56,8 @@ use tenant::Tenant;
 /// ```
 /// # async fn demo() -> Result<(), annul::store::StoreError> {
 /// use std::sync::Arc;
-/// /// use annul::client::RegisteredClients;
+/// use std::time::Duration;
+/// use annul::client::RegisteredClients;
 /// use annul::store::TokenLedger;
 /// use annul::{Authority, Clock, Grant, MemoryStore, NewToken, PresentedToken, SystemClock};
 ///
@@ -210,6 +215,17 @@ impl TokenLedger for MemoryStore {
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         Ok(self.tenant.session(id))
+    }
+}
+
+#[async_trait]
+impl RevocationFeed for MemoryStore {
+    async fn changes(
+        &self,
+        after: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        Ok(self.tenant.ledger.changes(after, limit))
     }
 }
 
