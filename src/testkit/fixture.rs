@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::clock::FakeClock;
 use crate::clock::Timestamp;
+use crate::store::RevocationFeed;
 use crate::store::StoreError;
 use crate::store::Sweep;
 use crate::store::TokenLedger;
@@ -93,6 +94,7 @@ pub struct Fixture {
     put: Arc<dyn PutToken>,
     ledger: Option<Arc<dyn TokenLedger>>,
     sweep: Option<Arc<dyn Sweep>>,
+    feed: Option<Arc<dyn RevocationFeed>>,
     neighbour: Option<Box<Self>>,
     second_handle: Option<Arc<dyn Subject>>,
     restarting: Option<Arc<dyn Subject>>,
@@ -149,6 +151,7 @@ impl Fixture {
             put,
             ledger,
             sweep: None,
+            feed: None,
             neighbour: None,
             second_handle: None,
             restarting: None,
@@ -167,6 +170,13 @@ impl Fixture {
     #[must_use]
     pub fn sweep(mut self, sweep: impl Sweep + 'static) -> Self {
         self.sweep = Some(Arc::new(sweep));
+        self
+    }
+
+    /// What tells others what it revokes; usually the store itself.
+    #[must_use]
+    pub fn feed(mut self, feed: impl RevocationFeed + 'static) -> Self {
+        self.feed = Some(Arc::new(feed));
         self
     }
 
@@ -280,6 +290,10 @@ impl Fixture {
 
     pub(super) fn sweeps(&self) -> Result<&Arc<dyn Sweep>, NotProven> {
         self.sweep.as_ref().ok_or(NotProven::Lacks(Ability::Sweep))
+    }
+
+    pub(super) fn feeds(&self) -> Result<&Arc<dyn RevocationFeed>, NotProven> {
+        self.feed.as_ref().ok_or(NotProven::Lacks(Ability::Feed))
     }
 
     pub(super) fn take_neighbour(&mut self) -> Result<Self, NotProven> {

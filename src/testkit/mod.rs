@@ -8,17 +8,19 @@
 //!
 //! ```
 //! use annul::store::StoreError;
-//! use annul::testkit::{Ability, Fixture, ledger, store, sweep};
+//! use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
 //! use annul::{MemoryStore, Namespace};
 //!
 //! async fn fresh() -> Result<Fixture, StoreError> {
 //!     let store = MemoryStore::new();
-//!     let (sweep, again, dump) = (store.clone(), store.clone(), store.clone());
-//!     let neighbour = Fixture::ledger(store.namespace(&Namespace::new("other")));
-//!     Ok(Fixture::ledger(store)
-//!         .sweep(sweep)
+//!     let (again, dump) = (store.clone(), store.clone());
+//!     let handle = |store: MemoryStore| {
+//!         Fixture::ledger(store.clone()).sweep(store.clone()).feed(store)
+//!     };
+//!     let neighbour = handle(store.namespace(&Namespace::new("other")));
+//!     Ok(handle(store)
 //!         .neighbour(neighbour)
-//!         .second_handle(move || std::future::ready(Ok(Fixture::ledger(again.clone()))))
+//!         .second_handle(move || std::future::ready(Ok(handle(again.clone()))))
 //!         .contents(move || std::future::ready(Ok(format!("{:?}", dump.usage()))))
 //!         .on_threads())
 //! }
@@ -30,6 +32,7 @@
 //! store::suite().run(&fresh).await.assert_held_except_for(&lacking);
 //! ledger::suite().run(&fresh).await.assert_held_except_for(&lacking);
 //! sweep::suite().run(&fresh).await.assert_held();
+//! feed::suite().run(&fresh).await.assert_held_except_for(&lacking);
 //! # }
 //! ```
 //!
@@ -76,10 +79,11 @@
 //! A process that is killed, a disk that lies, a partition of the network, and a bug that one run in a million meets.
 //! Restarts here are clean: the handle is dropped. Kill yours in a test of your own.
 //!
-//! The change feed and the logout outbox get their suites with their traits.
+//! The logout outbox gets its suite with its trait.
 
 pub mod client;
 mod drive;
+pub mod feed;
 mod fixture;
 pub mod ledger;
 mod model;

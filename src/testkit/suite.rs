@@ -59,6 +59,8 @@ where
 pub enum Ability {
     /// Tells what it holds, to see that nothing changed: [`Fixture::contents`].
     Contents,
+    /// Implements [`RevocationFeed`](crate::store::RevocationFeed): [`Fixture::feed`].
+    Feed,
     /// Implements [`TokenLedger`](crate::store::TokenLedger): [`Fixture::ledger`].
     Ledger,
     /// Serves several tenants: [`Fixture::neighbour`].
@@ -90,6 +92,7 @@ impl fmt::Display for Ability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Contents => "a look at its contents",
+            Self::Feed => "a RevocationFeed",
             Self::Ledger => "a TokenLedger",
             Self::Namespaces => "a second namespace",
             Self::Operations => "a count of its operations",

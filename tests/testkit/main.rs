@@ -21,6 +21,7 @@ use annul::testkit::Ability;
 use annul::testkit::Fixture;
 use annul::testkit::NotProven;
 use annul::testkit::Suite;
+use annul::testkit::feed;
 use annul::testkit::ledger;
 use annul::testkit::store;
 use annul::testkit::sweep;
@@ -28,13 +29,16 @@ use annul::testkit::sweep;
 use crate::bugs::Bug;
 use crate::rows::Rows;
 
+fn handle(store: &MemoryStore) -> Fixture {
+    Fixture::ledger(store.clone()).sweep(store.clone()).feed(store.clone())
+}
+
 /// The memory store, seen from two tenants.
 fn memory(store: &MemoryStore, other: &MemoryStore) -> Fixture {
     let (again, dump) = (store.clone(), store.clone());
-    Fixture::ledger(store.clone())
-        .sweep(store.clone())
-        .neighbour(Fixture::ledger(other.clone()))
-        .second_handle(move || ready(Ok(Fixture::ledger(again.clone()))))
+    handle(store)
+        .neighbour(handle(other))
+        .second_handle(move || ready(Ok(handle(&again))))
         .contents(move || ready(Ok(format!("{:?}", dump.usage()))))
         .on_threads()
 }
@@ -59,6 +63,7 @@ async fn the_memory_store_keeps_the_contract_in_its_default_namespace() {
     store::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
     ledger::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
     sweep::suite().run(&default_namespace).await.assert_held();
+    feed::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
 }
 
 #[tokio::test]
@@ -66,6 +71,7 @@ async fn the_memory_store_keeps_the_contract_in_another_namespace() {
     store::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
     ledger::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
     sweep::suite().run(&another_namespace).await.assert_held();
+    feed::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
 }
 
 async fn honest() -> Result<Fixture, StoreError> {
