@@ -15,6 +15,7 @@ use annul::store::TokenStore;
 use annul::testkit::Ability;
 use annul::testkit::Fixture;
 use annul::testkit::NotProven;
+use annul::testkit::feed;
 use annul::testkit::ledger;
 use annul::testkit::store;
 use annul::testkit::sweep;
@@ -25,7 +26,7 @@ use crate::rows::Rows;
 
 #[test]
 fn every_case_has_a_reason_and_a_name_of_its_own() {
-    let all = [store::suite(), ledger::suite(), sweep::suite()];
+    let all = [store::suite(), ledger::suite(), sweep::suite(), feed::suite()];
     let mut names: Vec<&str> = Vec::new();
     for suite in all {
         for case in suite.cases() {

@@ -9,9 +9,11 @@ mod bugs;
 #[path = "../../examples/custom_store.rs"]
 mod custom_store;
 mod example;
+mod journal;
 mod kit;
 mod rows;
 
+use std::fmt::Debug;
 use std::future::ready;
 
 use annul::MemoryStore;
@@ -27,6 +29,7 @@ use annul::testkit::store;
 use annul::testkit::sweep;
 
 use crate::bugs::Bug;
+use crate::journal::Journal;
 use crate::rows::Rows;
 
 fn handle(store: &MemoryStore) -> Fixture {
@@ -120,13 +123,27 @@ async fn a_host_with_tables_of_its_own_runs_what_it_has() {
     assert_eq!(report.held().len(), 0, "{report}");
 }
 
+#[tokio::test]
+async fn a_feed_in_a_table_of_its_own_keeps_the_contract() {
+    let honest = || ready(Ok(Journal::fixture(None).on_threads()));
+    feed::suite().run(&honest).await.assert_held();
+    store::suite()
+        .run(&honest)
+        .await
+        .assert_held_except_for(&[Ability::Contents, Ability::Operations]);
+}
+
 /// Runs the cases that must notice each bug, and says which did not, and which case nobody tried. Racers take turns: so
 /// they meet in the same places each time.
-async fn each_case_notices(suite: Suite, bugs: &[(Bug, &[&str])]) {
+async fn each_case_notices<B: Copy + Debug + Send + Sync>(
+    suite: Suite,
+    bugs: &[(B, &[&str])],
+    broken: impl Fn(B) -> Fixture + Copy + Send + Sync,
+) {
     let mut unnoticed = Vec::new();
     let mut untried: Vec<&str> = suite.cases().iter().map(|case| case.name()).collect();
     for (bug, cases) in bugs {
-        let broken = || ready(Ok(Rows::fixture(Some(*bug))));
+        let broken = || ready(Ok(broken(*bug)));
         for name in *cases {
             let case = suite.case(name).unwrap();
             match case.run(&broken).await {
@@ -142,17 +159,26 @@ async fn each_case_notices(suite: Suite, bugs: &[(Bug, &[&str])]) {
     assert!(untried.is_empty(), "no bug for:\n{}", untried.join("\n"));
 }
 
+fn rows(bug: Bug) -> Fixture {
+    Rows::fixture(Some(bug))
+}
+
 #[tokio::test]
 async fn each_case_of_the_store_suite_can_fail() {
-    each_case_notices(store::suite(), bugs::STORE).await;
+    each_case_notices(store::suite(), bugs::STORE, rows).await;
 }
 
 #[tokio::test]
 async fn each_case_of_the_ledger_suite_can_fail() {
-    each_case_notices(ledger::suite(), bugs::LEDGER).await;
+    each_case_notices(ledger::suite(), bugs::LEDGER, rows).await;
 }
 
 #[tokio::test]
 async fn each_case_of_the_sweep_suite_can_fail() {
-    each_case_notices(sweep::suite(), bugs::SWEEP).await;
+    each_case_notices(sweep::suite(), bugs::SWEEP, rows).await;
+}
+
+#[tokio::test]
+async fn each_case_of_the_feed_suite_can_fail() {
+    each_case_notices(feed::suite(), journal::FEED, |bug| Journal::fixture(Some(bug))).await;
 }
