@@ -113,7 +113,8 @@ impl<'a> Credentials<'a> {
         {
             return Err(Flaw::TwoMechanisms.into());
         }
-        let unreadable = EndpointError::InvalidClient { header: false };
+        // Whoever used the header is answered as if it had been wrong, whatever else the form says.
+        let unreadable = EndpointError::InvalidClient { header: header.is_some() };
         if client_id.is_some_and(basic::has_control) || secret.is_some_and(basic::has_control) {
             return Err(unreadable);
         }

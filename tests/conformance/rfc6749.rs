@@ -124,7 +124,13 @@ pub(crate) const INDEX: Index = Index {
         ("ERR-02", Tested(&["s5_2_every_error_is_of_the_allowed_characters_and_echoes_nothing"])),
         ("ERR-03", Tested(&["s5_2_invalid_request_is_for_these"])),
         ("ERR-04", Tested(&["s5_2_invalid_client_is_for_these"])),
-        ("ERR-05", Tested(&["s5_2_a_failed_header_is_401_with_a_basic_challenge"])),
+        (
+            "ERR-05",
+            Tested(&[
+                "s5_2_a_failed_header_is_401_with_a_basic_challenge",
+                "s5_2_who_used_the_header_is_answered_401_whatever_the_form_says_beside_it",
+            ]),
+        ),
         ("ERR-06", Tested(&["err_06_401_and_the_challenge_come_together"])),
         ("ERR-07", Tested(&["err_07_the_list_of_codes_is_closed"])),
         ("ERR-08", Tested(&["s5_1_no_answer_may_be_stored"])),
@@ -1433,6 +1439,19 @@ fn every_policy() -> impl Iterator<Item = Policy> {
     });
     let profiles = PROFILES.map(|name| profile::by_name(name).unwrap().policy);
     profiles.into_iter().chain([bad_request])
+}
+
+#[tokio::test]
+async fn s5_2_who_used_the_header_is_answered_401_whatever_the_form_says_beside_it() {
+    let policy = policy(|policy| {
+        policy.body_authentication_failure = BodyAuthenticationFailure::BadRequest400;
+    });
+    let server = Server::with_policy(policy);
+    let answer = revoke_with(&server, &verbatim("web:wrong"), "token=t&client_id=web%00").await;
+    assert_refused(&answer, 401, "invalid_client", "in the header");
+    assert!(answer.header("www-authenticate").is_some());
+    let answer = server.revoke("token=t&client_id=web%00").await;
+    assert_refused(&answer, 400, "invalid_client", "in the form");
 }
 
 #[tokio::test]
