@@ -1,11 +1,12 @@
 //! Time as a value: nothing in this crate asks the operating system what time it is, except
-//! [`SystemClock`].
+//! [`SystemClock`], or how long something took, except [`SystemStopwatch`].
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -109,7 +110,54 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move; for tests.
+/// Says how long something takes, whatever anybody does to the clock.
+///
+/// A [`Clock`] can be set back, and then an age read off it is too small. A stopwatch cannot; but it may stand still
+/// while a virtual machine is suspended, when a clock does not. What must not grow old asks both.
+pub trait Stopwatch: Send + Sync {
+    /// The time since an instant of its own choosing. Never less than it has shown before, to any thread.
+    fn elapsed(&self) -> Duration;
+}
+
+impl<S: Stopwatch + ?Sized> Stopwatch for Arc<S> {
+    fn elapsed(&self) -> Duration {
+        (**self).elapsed()
+    }
+}
+
+/// The operating system's stopwatch.
+///
+/// ```
+/// use annul::{Stopwatch, SystemStopwatch};
+///
+/// let stopwatch = SystemStopwatch::start();
+/// let earlier = stopwatch.elapsed();
+/// assert!(stopwatch.elapsed() >= earlier);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SystemStopwatch(Instant);
+
+impl SystemStopwatch {
+    /// A stopwatch that shows the time since now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Default for SystemStopwatch {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
+impl Stopwatch for SystemStopwatch {
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A clock that stands still until it is told to move; for tests. As a stopwatch it shows the time since 1970.
 ///
 /// ```
 /// use std::time::Duration;
@@ -141,6 +189,12 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Stopwatch for FakeClock {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.now().as_unix_millis())
     }
 }
 

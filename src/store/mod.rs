@@ -23,6 +23,7 @@ use crate::token::TokenTypeHint;
 mod error;
 mod feed;
 mod forward;
+mod layered;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod owned;
@@ -35,6 +36,7 @@ pub use feed::FeedCursor;
 pub use feed::FeedEntry;
 pub use feed::FeedPage;
 pub use feed::RevocationFeed;
+pub use layered::Layered;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;
 pub(crate) use owned::Claim;
