@@ -119,6 +119,8 @@
 //! | `throttle` | `throttle::RateLimiter` | no | governor |
 //! | `http` | conversions from and to `http::Request` and `http::Response` | no | http |
 //! | `axum` | `integration::axum::router` | no | axum, http-body-util |
+//! | `tracing` | `store::instrumented::TracingObserver`: every call of a store as an event | no | tracing |
+//! | `metrics` | `store::instrumented::MetricsObserver`: every call of a store counted and timed | no | metrics |
 //! | `testkit` | `testkit`: contract suites for stores and authenticators of your own | no | none |
 //!
 //! Its traits are async ones: to implement one, add `async-trait = "0.1"` beside this crate.

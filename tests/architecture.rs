@@ -34,6 +34,7 @@ const IMPLEMENTATIONS: &[&str] = &[
     "client/registry",
     "client/replay",
     "client/secret",
+    "store/instrumented",
     "store/layered",
     "store/memory",
     "throttle/limiter",

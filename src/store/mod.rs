@@ -23,6 +23,7 @@ use crate::token::TokenTypeHint;
 mod error;
 mod feed;
 mod forward;
+pub mod instrumented;
 mod layered;
 #[cfg(feature = "memory")]
 pub mod memory;
