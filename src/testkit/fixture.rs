@@ -312,7 +312,11 @@ impl Fixture {
     /// Drops the store and opens its data again; the guards stay.
     pub(super) async fn restart(self) -> Result<Self, NotProven> {
         let Self { restarting, guards, start, rounds, seed, clock, spawn, .. } = self;
+        let Self { store, put, ledger, sweep, feed, neighbour, second_handle, .. } = self;
+        let Self { operations, contents, .. } = self;
         let opens = restarting.ok_or(NotProven::Lacks(Ability::Restart))?;
+        // What is not named above lives on until this returns, and some data can only be opened once at a time.
+        drop((store, put, ledger, sweep, feed, neighbour, second_handle, operations, contents));
         let mut again = opens.fresh().await?;
         again.guards.extend(guards);
         again.clock = again.clock.or(clock);
