@@ -112,6 +112,7 @@
 //! | name | gives | default | crates added |
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
+//! | `embedded` | `EmbeddedStore`: durable in one folder, without a server; needs Rust 1.90 | no | fjall and the forty crates it is made of, getrandom, postcard |
 //! | `argon2` | `SecretHash`, `SecretHashing`: client secrets that people chose | no | argon2, tokio's `sync`, getrandom |
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `rt` and `sync`, getrandom |
 //! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `rt` and `sync` |
@@ -125,7 +126,8 @@
 //!
 //! Its traits are async ones: to implement one, add `async-trait = "0.1"` beside this crate.
 //!
-//! Features add API and never change behaviour. The whole crate needs Rust 1.88.
+//! Features add API and never change behaviour. The whole crate needs Rust 1.88, but for
+//! `embedded`, which needs 1.90.
 //!
 //! # Security
 //!
@@ -208,6 +210,8 @@ pub use revocation::Target;
 pub use revoke::handle_revoke;
 pub use secret::PresentedSecret;
 pub use secret::Secret;
+#[cfg(feature = "embedded")]
+pub use store::EmbeddedStore;
 #[cfg(feature = "memory")]
 pub use store::MemoryStore;
 pub use token::DigestKey;

@@ -34,6 +34,7 @@ const IMPLEMENTATIONS: &[&str] = &[
     "client/registry",
     "client/replay",
     "client/secret",
+    "store/embedded",
     "store/instrumented",
     "store/layered",
     "store/memory",
@@ -50,7 +51,7 @@ const FEATURE_FUNCTIONS: &[(&str, &str)] = &[
 
 /// Types with a second public path: the words that every host writes are at the root too.
 const TWO_PATHS: &[&str] =
-    &["Cascade", "LogoutSuccess", "MemoryStore", "Policy", "Request", "Response"];
+    &["Cascade", "EmbeddedStore", "LogoutSuccess", "MemoryStore", "Policy", "Request", "Response"];
 
 const LONGEST: usize = 600;
 

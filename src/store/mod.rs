@@ -20,16 +20,24 @@ use crate::token::TargetKind;
 use crate::token::TokenRecord;
 use crate::token::TokenTypeHint;
 
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod feed;
 mod forward;
 pub mod instrumented;
+#[cfg(feature = "embedded")]
+mod key;
 mod layered;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod owned;
 mod retention;
+#[cfg(feature = "embedded")]
+mod stored;
 
+#[cfg(feature = "embedded")]
+pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 pub use error::StoreErrorKind;
 pub use feed::Changes;

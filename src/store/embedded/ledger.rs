@@ -1,0 +1,214 @@
+//! The ledger on disk: what was revoked, and when.
+//!
+//! One thread writes, so every rule is the plain one: an entry stays until the last token it can cover has expired, and
+//! whatever makes that later, a token born dead under it or a session that goes on, writes so in the same batch.
+
+use crate::clock::Timestamp;
+use crate::id::SessionId;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::revocation::Target;
+use crate::store::Retention;
+use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::embedded::batch::Batch;
+use crate::store::embedded::engine::Reads;
+use crate::store::embedded::engine::Space;
+use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::DueKind;
+use crate::store::embedded::rows::EntryRow;
+use crate::store::embedded::rows::STORE;
+use crate::store::embedded::rows::StoreRow;
+use crate::store::embedded::rows::Tenant;
+use crate::store::embedded::rows::TenantRow;
+use crate::store::embedded::rows::cutoff;
+use crate::store::embedded::rows::decode;
+use crate::store::embedded::rows::feed_key;
+use crate::store::embedded::rows::read_row;
+use crate::store::key::TargetKey;
+use crate::token::Grant;
+use crate::token::TargetKind;
+use crate::token::TokenId;
+
+/// Whether targets of this kind are named once and never again: then the cutoff says nothing.
+const fn is_named_once(kind: TargetKind) -> bool {
+    matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session)
+}
+
+/// Writes one entry, or moves its cutoff forward.
+pub(super) fn apply(
+    batch: &mut Batch<'_>,
+    tenant: &Tenant,
+    revocation: &Revocation,
+) -> Result<Revoked, StoreError> {
+    let target = revocation.target();
+    let (kind, at) = (target.kind(), revocation.at());
+    let key = tenant.targets.of(target);
+    let horizon = horizon(batch, tenant)?;
+    let until = (horizon.max(at) + Retention::IN_FLIGHT).as_unix_millis();
+    let known = batch.read(Space::Entries, key.as_bytes())?;
+    let known: Option<EntryRow<'_>> = known.as_deref().map(decode).transpose()?;
+    if let Some(mut known) = known {
+        let moves = !is_named_once(kind) && known.at < at.as_unix_millis();
+        if !moves {
+            if known.until < until {
+                known.until = until;
+                batch.put(Space::Entries, key.as_bytes(), &known)?;
+            }
+            return Ok(Revoked::Already);
+        }
+        // The line of the old place would tell the entry twice.
+        batch.remove(Space::Feed, &feed_key(tenant.id, known.place));
+        let until = known.until.max(until);
+        // It is looked at when it was to be before, and then again.
+        enter(batch, tenant, key, revocation, until)?;
+        return Ok(Revoked::Newly);
+    }
+    enter(batch, tenant, key, revocation, until)?;
+    let at = Timestamp::from_unix_millis(until);
+    batch.schedule(Due { at, kind: DueKind::Entry, key: *key.as_bytes() });
+    Ok(Revoked::Newly)
+}
+
+/// Puts an entry at the end of the feed.
+fn enter(
+    batch: &mut Batch<'_>,
+    tenant: &Tenant,
+    key: TargetKey,
+    revocation: &Revocation,
+    until: u64,
+) -> Result<(), StoreError> {
+    let mut store: StoreRow = read_row(batch, Space::Meta, STORE)?.unwrap_or_default();
+    store.place += 1;
+    batch.put(Space::Meta, STORE, &store)?;
+    let entry = EntryRow {
+        tenant: tenant.id,
+        target: revocation.target().into(),
+        at: revocation.at().as_unix_millis(),
+        until,
+        place: store.place,
+        seen: false,
+        reason: revocation.reason().as_str(),
+        actor: revocation.actor().into(),
+    };
+    batch.put(Space::Entries, key.as_bytes(), &entry)?;
+    batch.put_bytes(Space::Feed, &feed_key(tenant.id, store.place), key.as_bytes());
+    Ok(())
+}
+
+/// The keys of what can cover a token, each with the kind of its target: the narrowest first.
+fn covering_keys(
+    tenant: &Tenant,
+    id: &TokenId,
+    grant: &Grant,
+) -> impl Iterator<Item = (TargetKind, TargetKey)> {
+    let token = (TargetKind::Token, tenant.targets.token(id));
+    let grant = tenant.targets.of_grant(grant);
+    std::iter::once(token).chain(grant.iter().collect::<Vec<_>>())
+}
+
+/// Which kind of entry covers a token, if any does, and the key of that entry: the rule of `Target::covers`.
+fn covering_entry(
+    reads: &impl Reads,
+    tenant: &Tenant,
+    id: &TokenId,
+    grant: &Grant,
+) -> Result<Option<(TargetKind, TargetKey)>, StoreError> {
+    for (kind, key) in covering_keys(tenant, id, grant) {
+        let covers = match cutoff(reads, key)? {
+            Some(at) => is_named_once(kind) || grant.authenticated_at() <= at,
+            None => false,
+        };
+        if covers {
+            return Ok(Some((kind, key)));
+        }
+    }
+    Ok(None)
+}
+
+/// Which kind of entry covers a token, if any does.
+pub(super) fn covering(
+    reads: &impl Reads,
+    tenant: &Tenant,
+    id: &TokenId,
+    grant: &Grant,
+) -> Result<Option<TargetKind>, StoreError> {
+    Ok(covering_entry(reads, tenant, id, grant)?.map(|(kind, _)| kind))
+}
+
+/// Which kind of entry covers a token that is being recorded, if any does. That entry then stays until the token expires.
+pub(super) fn covering_and_held(
+    batch: &mut Batch<'_>,
+    tenant: &Tenant,
+    id: &TokenId,
+    grant: &Grant,
+    expiry: Timestamp,
+) -> Result<Option<TargetKind>, StoreError> {
+    let Some((kind, key)) = covering_entry(batch, tenant, id, grant)? else {
+        return Ok(None);
+    };
+    prolong(batch, key, expiry)?;
+    Ok(Some(kind))
+}
+
+fn prolong(batch: &mut Batch<'_>, key: TargetKey, until: Timestamp) -> Result<(), StoreError> {
+    let until = until.as_unix_millis();
+    let known = batch.read(Space::Entries, key.as_bytes())?;
+    let known: Option<EntryRow<'_>> = known.as_deref().map(decode).transpose()?;
+    if let Some(mut known) = known.filter(|known| known.until < until) {
+        known.until = until;
+        batch.put(Space::Entries, key.as_bytes(), &known)?;
+    }
+    Ok(())
+}
+
+/// Keeps the entries that cover the login of a session for as long as the session lasts: tokens can be asked for in it
+/// until it ends, under the login it began with.
+pub(super) fn hold(
+    batch: &mut Batch<'_>,
+    tenant: &Tenant,
+    session: &Session,
+) -> Result<(), StoreError> {
+    let until = session.expires_at() + Retention::IN_FLIGHT;
+    let mut targets = vec![Target::Subject(session.subject().clone()), Target::Everything];
+    for client in session.clients() {
+        targets.push(Target::Client(client.clone()));
+        targets.push(Target::SubjectAtClient(session.subject().clone(), client.clone()));
+    }
+    for target in targets {
+        let key = tenant.targets.of(&target);
+        if cutoff(batch, key)?.is_some_and(|at| session.started_at() <= at) {
+            prolong(batch, key, until)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_logged_out(
+    batch: &Batch<'_>,
+    tenant: &Tenant,
+    session: &SessionId,
+) -> Result<bool, StoreError> {
+    let key = tenant.targets.of(&Target::Session(session.clone()));
+    Ok(cutoff(batch, key)?.is_some())
+}
+
+fn horizon(batch: &Batch<'_>, tenant: &Tenant) -> Result<Timestamp, StoreError> {
+    let row: TenantRow = read_row(batch, Space::Meta, &tenant.id)?.unwrap_or_default();
+    Ok(Timestamp::from_unix_millis(row.horizon))
+}
+
+/// Says that a token or session that expires then is being recorded: what is revoked from now on may cover it.
+pub(super) fn expect_until(
+    batch: &mut Batch<'_>,
+    tenant: &Tenant,
+    expiry: Timestamp,
+) -> Result<(), StoreError> {
+    let mut row: TenantRow = read_row(batch, Space::Meta, &tenant.id)?.unwrap_or_default();
+    let expiry = expiry.as_unix_millis();
+    if row.horizon < expiry {
+        row.horizon = expiry;
+        batch.put(Space::Meta, &tenant.id, &row)?;
+    }
+    Ok(())
+}

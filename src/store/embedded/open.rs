@@ -1,0 +1,203 @@
+//! Opening: what has to be true of the folder before the engine touches it, and what is said where it is not.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::store::StoreError;
+use crate::store::embedded::batch::Batch;
+use crate::store::embedded::engine::Engine;
+use crate::store::embedded::engine::Space;
+use crate::store::embedded::engine::WriteError;
+use crate::store::embedded::feed;
+use crate::store::embedded::rows::OPENINGS;
+use crate::store::embedded::rows::OpeningsRow;
+use crate::store::embedded::rows::STORE;
+use crate::store::embedded::rows::StoreRow;
+use crate::store::embedded::rows::read_row;
+use crate::token::DigestKey;
+
+/// What this version writes, and the only one that it reads.
+const FORMAT: u32 = 1;
+
+/// In the folder: which format it is in, and by which key.
+const LABEL: &str = "annul-store";
+
+/// In the folder: the engine's files.
+pub(super) const DATA: &str = "data";
+
+/// Why an [`EmbeddedStore`](crate::store::EmbeddedStore) was not opened. Nothing was changed.
+///
+/// What it displays says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The engine cannot make sense of its files.
+    #[error(
+        "the embedded store in {} cannot be read ({why}): put back a copy of the folder, or begin with an empty one, \
+         which forgets every token",
+        .folder.display()
+    )]
+    Damaged {
+        /// Where.
+        folder: PathBuf,
+        /// What the engine said.
+        why: String,
+    },
+    /// The operating system refused.
+    #[error(
+        "the embedded store in {} cannot be opened ({source}): it needs a folder that this process may write to",
+        .folder.display()
+    )]
+    Io {
+        /// Where.
+        folder: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Another process has it open, or another store of this one.
+    #[error(
+        "the embedded store in {} is in use: one process at a time can open it, so end the other one; within a process, \
+         clone the store",
+        .folder.display()
+    )]
+    Locked {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// There is a file where the folder should be.
+    #[error("{} is a file: the embedded store needs a folder of its own", .folder.display())]
+    NotAFolder {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The folder holds other things.
+    #[error(
+        "{} is not empty and holds no embedded store: name an empty folder, or one that does not exist yet",
+        .folder.display()
+    )]
+    NotAStore {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// It was written by another version of this crate.
+    #[error(
+        "the embedded store in {} has format {found}, and this version of annul reads format {FORMAT}: use the version \
+         that wrote it",
+        .folder.display()
+    )]
+    OtherFormat {
+        /// Where.
+        folder: PathBuf,
+        /// The format it is in.
+        found: String,
+    },
+    /// It was written with another [`DigestKey`].
+    #[error(
+        "the embedded store in {} was written with another digest key, by which none of its tokens would be found: start \
+         with the key that it was created with",
+        .folder.display()
+    )]
+    OtherKey {
+        /// Where.
+        folder: PathBuf,
+    },
+}
+
+/// Checks the folder, and makes it where there is none.
+pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
+    if folder.exists() && !folder.is_dir() {
+        return Err(OpenError::NotAFolder { folder: folder.to_owned() });
+    }
+    fs::create_dir_all(folder).map_err(failed)?;
+    let label = match fs::read(folder.join(LABEL)) {
+        Ok(label) => label,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut others = fs::read_dir(folder).map_err(failed)?;
+            // The one of our own that a kill may have left behind.
+            let other = |entry: &io::Result<fs::DirEntry>| match entry {
+                Ok(entry) => entry.file_name() != NEW_LABEL,
+                Err(_) => true,
+            };
+            if others.any(|entry| other(&entry)) {
+                return Err(OpenError::NotAStore { folder: folder.to_owned() });
+            }
+            return write_label(folder, key).map_err(failed);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    read_label(folder, &String::from_utf8_lossy(&label), key)
+}
+
+const NEW_LABEL: &str = "annul-store.new";
+
+/// The key in a form that tells whether another is the same, and nothing else about it.
+fn check_value(key: &DigestKey) -> String {
+    let value = key.derive("annul embedded key check", "");
+    value.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_label(folder: &Path, key: &DigestKey) -> io::Result<()> {
+    let new = folder.join(NEW_LABEL);
+    let mut file = File::create(&new)?;
+    write!(file, "annul embedded store\nformat {FORMAT}\nkey {}\n", check_value(key))?;
+    file.sync_all()?;
+    fs::rename(&new, folder.join(LABEL))?;
+    // The name is on disk when the folder is.
+    File::open(folder)?.sync_all()
+}
+
+fn read_label(folder: &Path, label: &str, key: &DigestKey) -> Result<(), OpenError> {
+    let folder = folder.to_owned();
+    let mut lines = label.lines();
+    if lines.next() != Some("annul embedded store") {
+        return Err(OpenError::NotAStore { folder });
+    }
+    let format = lines.next().and_then(|line| line.strip_prefix("format ")).unwrap_or_default();
+    if format != FORMAT.to_string() {
+        return Err(OpenError::OtherFormat { folder, found: format.to_owned() });
+    }
+    let written = lines.next().and_then(|line| line.strip_prefix("key "));
+    if written != Some(&check_value(key)) {
+        return Err(OpenError::OtherKey { folder });
+    }
+    Ok(())
+}
+
+/// What the engine says, in our words.
+pub(super) fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
+    let folder = folder.to_owned();
+    if let fjall::Error::Io(source) = error {
+        return OpenError::Io { folder, source };
+    }
+    if matches!(error, fjall::Error::Locked) {
+        return OpenError::Locked { folder };
+    }
+    OpenError::Damaged { folder, why: error.to_string() }
+}
+
+/// Writes down that the store was opened; how far its feed goes.
+pub(super) fn begin(engine: &Engine, folder: &Path) -> Result<u64, OpenError> {
+    let damaged = |why: String| OpenError::Damaged { folder: folder.to_owned(), why };
+    let source = |error: StoreError| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        damaged(source.unwrap_or_default())
+    };
+    let store: StoreRow = read_row(engine, Space::Meta, STORE).map_err(source)?.unwrap_or_default();
+    let openings: OpeningsRow =
+        read_row(engine, Space::Meta, OPENINGS).map_err(source)?.unwrap_or_default();
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(|error| damaged(error.to_string()))?;
+    let openings = feed::opened(openings, u64::from_le_bytes(name), store.place);
+    let mut batch = Batch::new(engine);
+    batch.decide(|batch| batch.put(Space::Meta, OPENINGS, &openings)).map_err(source)?;
+    engine.commit(batch.into_writes()).map_err(|error| match error {
+        WriteError::Failed(why) => damaged(why),
+        WriteError::Refused => damaged("it refuses to write".to_owned()),
+    })?;
+    Ok(store.place)
+}

@@ -1,0 +1,277 @@
+//! The way from the callers, who wait in their futures, to the threads that block.
+//!
+//! A caller leaves a job and awaits its [`Answer`]. The queue is bounded. A watch answers for whoever has waited for too
+//! long: those in the queue, whose jobs it takes out, and those whose jobs a thread is stuck with.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// How finely time is measured here: the watch looks so many times in one time-out.
+const LOOKS: u32 = 8;
+
+/// When to ask again, where the store cannot know.
+const SOON: Duration = Duration::from_secs(1);
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The store does not answer now; try again soon.
+pub(super) fn unavailable(why: impl Into<String>) -> StoreError {
+    StoreError::unavailable(why.into()).retry_after(SOON)
+}
+
+/// Where one answer is put. The first one counts.
+#[derive(Debug)]
+pub(super) struct Slot<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+enum State<T> {
+    Empty(Option<Waker>),
+    Full(Result<T, StoreError>),
+    Settled,
+}
+
+impl<T> Slot<T> {
+    pub(super) fn answer(&self, answer: Result<T, StoreError>) {
+        let waker = {
+            let mut state = lock(&self.0);
+            let State::Empty(waker) = &mut *state else {
+                return;
+            };
+            let waker = waker.take();
+            *state = State::Full(answer);
+            waker
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A slot, whatever its answer is.
+pub(super) trait Settle: Send + Sync {
+    /// Whether it has its answer, or nobody waits for one.
+    fn is_settled(&self) -> bool;
+
+    /// Answers that the store is unavailable.
+    fn refuse(&self, why: &str);
+}
+
+impl<T: Send> Settle for Slot<T> {
+    fn is_settled(&self) -> bool {
+        !matches!(&*lock(&self.0), State::Empty(_))
+    }
+
+    fn refuse(&self, why: &str) {
+        self.answer(Err(unavailable(why)));
+    }
+}
+
+/// The future of an answer. Dropped, it leaves the job to be done or not; never half of it.
+pub(super) struct Answer<T>(Arc<Slot<T>>);
+
+/// A slot, and the future of its answer.
+pub(super) fn slot<T>() -> (Arc<Slot<T>>, Answer<T>) {
+    let slot = Arc::new(Slot(Mutex::new(State::Empty(None))));
+    (Arc::clone(&slot), Answer(slot))
+}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = lock(&self.0.0);
+        if let State::Empty(waker) = &mut *state {
+            match waker {
+                Some(known) if known.will_wake(context.waker()) => {}
+                Some(_) | None => *waker = Some(context.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *state, State::Settled) {
+            State::Full(answer) => Poll::Ready(answer),
+            State::Empty(_) | State::Settled => Poll::Ready(Err(unavailable("answered before"))),
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        *lock(&self.0.0) = State::Settled;
+    }
+}
+
+/// How long to wait for a job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wait {
+    No,
+    For(Duration),
+    Long,
+}
+
+/// What a thread does for a caller.
+pub(super) trait Job: Send {
+    fn slot(&self) -> Arc<dyn Settle>;
+}
+
+/// Jobs, in the order in which they came, and those at work.
+#[derive(Debug)]
+pub(super) struct Queue<J> {
+    state: Mutex<Jobs<J>>,
+    arrived: Condvar,
+    capacity: usize,
+}
+
+struct Jobs<J> {
+    waiting: VecDeque<(u64, J)>,
+    /// The slots of the jobs that each thread has taken.
+    at_work: Vec<Vec<(u64, Arc<dyn Settle>)>>,
+    /// The time, in looks of the watch.
+    now: u64,
+    open: bool,
+}
+
+impl<J> std::fmt::Debug for Jobs<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl<J: Job> Queue<J> {
+    pub(super) fn new(capacity: usize, threads: usize) -> Self {
+        let at_work = (0..threads).map(|_| Vec::new()).collect();
+        Self {
+            state: Mutex::new(Jobs { waiting: VecDeque::new(), at_work, now: 0, open: true }),
+            arrived: Condvar::new(),
+            capacity,
+        }
+    }
+
+    /// Leaves a job, or says why not.
+    pub(super) fn put(&self, job: J) -> Result<(), StoreError> {
+        let mut jobs = lock(&self.state);
+        if !jobs.open {
+            return Err(unavailable("the store is closed"));
+        }
+        if jobs.waiting.len() >= self.capacity {
+            return Err(unavailable("too many requests wait for the disk"));
+        }
+        let now = jobs.now;
+        jobs.waiting.push_back((now, job));
+        drop(jobs);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Takes up to `most` jobs for this thread, whose last ones are done with; but for those without an answer, if there is
+    /// to be no waiting because it goes on with them. None once the queue is closed and empty.
+    pub(super) fn take(&self, thread: usize, most: usize, wait: Wait) -> Option<Vec<J>> {
+        let mut jobs = lock(&self.state);
+        if let Some(at_work) = jobs.at_work.get_mut(thread) {
+            at_work.retain(|(_, slot)| wait == Wait::No && !slot.is_settled());
+        }
+        let idle = |jobs: &mut Jobs<J>| jobs.waiting.is_empty() && jobs.open;
+        jobs = match wait {
+            Wait::No => jobs,
+            Wait::For(time) => {
+                let waited = self.arrived.wait_timeout_while(jobs, time, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            Wait::Long => {
+                let waited = self.arrived.wait_while(jobs, idle);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        if jobs.waiting.is_empty() && !jobs.open {
+            return None;
+        }
+        let count = most.min(jobs.waiting.len());
+        let taken: Vec<(u64, J)> = jobs.waiting.drain(..count).collect();
+        let slots = taken.iter().map(|(since, job)| (*since, job.slot()));
+        if let Some(at_work) = jobs.at_work.get_mut(thread) {
+            at_work.extend(slots);
+        }
+        Some(taken.into_iter().map(|(_, job)| job).collect())
+    }
+
+    /// Lets what waits be done, and nothing more come.
+    pub(super) fn close(&self) {
+        lock(&self.state).open = false;
+        self.arrived.notify_all();
+    }
+
+    /// One look: refuses what has waited for a whole time-out.
+    fn look(&self) {
+        let mut jobs = lock(&self.state);
+        jobs.now += 1;
+        // A job that came just before a look has waited for one look less than it seems.
+        let Some(since) = jobs.now.checked_sub(LOOKS.into()) else {
+            return;
+        };
+        let mut late = Vec::new();
+        while jobs.waiting.front().is_some_and(|(came, _)| *came <= since) {
+            late.extend(jobs.waiting.pop_front());
+        }
+        let stuck: Vec<Arc<dyn Settle>> = jobs
+            .at_work
+            .iter()
+            .flatten()
+            .filter(|(came, _)| *came <= since)
+            .map(|(_, slot)| Arc::clone(slot))
+            .collect();
+        drop(jobs);
+        for (_, job) in late {
+            job.slot().refuse("the disk did not come to it in time");
+        }
+        for slot in stuck {
+            slot.refuse("the disk did not answer in time");
+        }
+    }
+}
+
+/// Tells a thread to end.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    ended: Mutex<bool>,
+    said: Condvar,
+}
+
+impl Ending {
+    pub(super) fn say(&self) {
+        *lock(&self.ended) = true;
+        self.said.notify_all();
+    }
+
+    /// Waits for that long, or until told to end. Whether it was.
+    pub(super) fn wait(&self, time: Duration) -> bool {
+        let ended = lock(&self.ended);
+        let waited = self.said.wait_timeout_while(ended, time, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Runs on a thread of its own, until told to end.
+pub(super) fn watch<A: Job, B: Job>(
+    writes: &Queue<A>,
+    reads: &Queue<B>,
+    time_out: Duration,
+    ending: &Ending,
+) {
+    while !ending.wait(time_out / LOOKS) {
+        writes.look();
+        reads.look();
+    }
+}

@@ -1,0 +1,334 @@
+//! The one thread that writes: many operations, one fsync.
+//!
+//! Whatever has come while the last batch was on its way to disk is decided together, in the order in which it came, each
+//! operation upon what those before it have done. Nobody is answered before the batch is on disk, and nobody else sees
+//! anything of it before.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::store::Issued;
+use crate::store::Retention;
+use crate::store::Rotated;
+use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::Swept;
+use crate::store::embedded::Shared;
+use crate::store::embedded::batch::Batch;
+use crate::store::embedded::engine::Bytes;
+use crate::store::embedded::engine::Engine;
+use crate::store::embedded::engine::Space;
+use crate::store::embedded::engine::WriteError;
+use crate::store::embedded::queue::Job;
+use crate::store::embedded::queue::Settle;
+use crate::store::embedded::queue::Slot;
+use crate::store::embedded::queue::Wait;
+use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::STORE;
+use crate::store::embedded::rows::StoreRow;
+use crate::store::embedded::rows::Tenant;
+use crate::store::embedded::rows::read_row;
+use crate::store::embedded::sweep;
+use crate::store::embedded::tokens;
+use crate::store::embedded::tokens::Exchange;
+use crate::store::embedded::tokens::Fresh;
+use crate::token::Grant;
+
+/// The most operations of one batch: what is beyond waits for the next fsync.
+const MOST: usize = 512;
+
+/// The most records that a sweep looks at in one batch: a revocation beside it waits so much longer.
+const STEP: usize = 128;
+
+/// How long to wait for an engine that is behind, before it is asked again.
+const BEHIND: Duration = Duration::from_millis(2);
+
+/// How long to leave an engine that could not be opened alone, where nobody asks for it.
+const REST: Duration = Duration::from_millis(200);
+
+/// What has to fit on the disk before an engine that ran out of room is opened again.
+const ROOM: usize = 1 << 20;
+
+/// What a caller wants written.
+pub(super) enum Write {
+    Issue {
+        tenant: Arc<Tenant>,
+        grant: Grant,
+        tokens: Vec<Fresh>,
+        now: Timestamp,
+        slot: Arc<Slot<Issued>>,
+    },
+    OpenSession {
+        tenant: Arc<Tenant>,
+        session: Session,
+        slot: Arc<Slot<()>>,
+    },
+    Revoke {
+        tenant: Arc<Tenant>,
+        revocation: Revocation,
+        slot: Arc<Slot<Revoked>>,
+    },
+    Rotate {
+        tenant: Arc<Tenant>,
+        exchange: Exchange,
+        slot: Arc<Slot<Rotated>>,
+    },
+    Sweep(Sweeping),
+}
+
+/// A sweep, in as many steps as its budget takes.
+pub(super) struct Sweeping {
+    now: Timestamp,
+    left: usize,
+    removed: usize,
+    slot: Arc<Slot<Swept>>,
+}
+
+impl Sweeping {
+    pub(super) const fn new(now: Timestamp, rows: usize, slot: Arc<Slot<Swept>>) -> Self {
+        Self { now, left: rows, removed: 0, slot }
+    }
+}
+
+impl Job for Write {
+    fn slot(&self) -> Arc<dyn Settle> {
+        match self {
+            Self::Issue { slot, .. } => Arc::<Slot<_>>::clone(slot),
+            Self::OpenSession { slot, .. } => Arc::<Slot<_>>::clone(slot),
+            Self::Revoke { slot, .. } => Arc::<Slot<_>>::clone(slot),
+            Self::Rotate { slot, .. } => Arc::<Slot<_>>::clone(slot),
+            Self::Sweep(sweeping) => Arc::<Slot<_>>::clone(&sweeping.slot),
+        }
+    }
+}
+
+/// An answer that waits for the disk.
+type Reply = Box<dyn FnOnce()>;
+
+fn reply<T: 'static>(slot: &Arc<Slot<T>>, answer: Result<T, StoreError>) -> Reply {
+    let slot = Arc::clone(slot);
+    Box::new(move || slot.answer(answer))
+}
+
+impl Write {
+    fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Option<Reply> {
+        match self {
+            Self::Issue { tenant, grant, tokens, now, slot } => {
+                let answer = batch
+                    .decide(|batch| tokens::issue(batch, tenant, grant, tokens, *now, retention));
+                Some(reply(slot, answer))
+            }
+            Self::OpenSession { tenant, session, slot } => {
+                let answer =
+                    batch.decide(|batch| tokens::open_session(batch, tenant, session, retention));
+                Some(reply(slot, answer))
+            }
+            Self::Revoke { tenant, revocation, slot } => {
+                let answer = batch.decide(|batch| tokens::revoke(batch, tenant, revocation));
+                Some(reply(slot, answer))
+            }
+            Self::Rotate { tenant, exchange, slot } => {
+                let answer =
+                    batch.decide(|batch| tokens::rotate(batch, tenant, exchange, retention));
+                Some(reply(slot, answer))
+            }
+            // Swept apart.
+            Self::Sweep(_) => None,
+        }
+    }
+}
+
+/// What a step of a sweep has come to.
+struct Stepped {
+    looked_at: usize,
+    removed: usize,
+    next: Option<Bytes>,
+}
+
+/// What a batch that is on disk has come to.
+struct Written {
+    replies: Vec<Reply>,
+    stepped: Option<Result<Stepped, StoreError>>,
+    earliest: Option<Timestamp>,
+}
+
+/// What the thread remembers from one batch to the next.
+pub(super) struct Writer<'s> {
+    shared: &'s Shared,
+    sweeps: VecDeque<Sweeping>,
+    /// Nothing that is due stands before this. What was swept leaves a trail that the engine clears away later, and every
+    /// sweep would walk along it.
+    swept_to: Option<Bytes>,
+}
+
+impl<'s> Writer<'s> {
+    pub(super) const fn new(shared: &'s Shared) -> Self {
+        Self { shared, sweeps: VecDeque::new(), swept_to: None }
+    }
+
+    /// Until the store is closed and everything is answered.
+    pub(super) fn run(mut self) {
+        loop {
+            let wait = if !self.sweeps.is_empty() {
+                Wait::No
+            } else if self.shared.engine().is_none() {
+                Wait::For(REST)
+            } else {
+                Wait::Long
+            };
+            let Some(jobs) = self.shared.writes.take(0, MOST, wait) else {
+                break;
+            };
+            let mut writes = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                match job {
+                    Write::Sweep(sweeping) => self.sweeps.push_back(sweeping),
+                    Write::Issue { .. }
+                    | Write::OpenSession { .. }
+                    | Write::Revoke { .. }
+                    | Write::Rotate { .. } => writes.push(job),
+                }
+            }
+            // Nobody waits for these any more.
+            self.sweeps.retain(|sweeping| !sweeping.slot.is_settled());
+            self.round(&writes);
+        }
+        for sweeping in self.sweeps {
+            sweeping.slot.refuse("the store was closed");
+        }
+    }
+
+    fn round(&mut self, writes: &[Write]) {
+        let mut failure = match self.attempt(writes) {
+            Ok(written) => return self.settle(written),
+            Err(failure) => failure,
+        };
+        self.swept_to = None;
+        // Where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange that came
+        // to disk would look like the reuse of its own token.
+        let may_repeat = matches!(failure, WriteError::Refused);
+        if may_repeat && self.reopen() {
+            failure = match self.attempt(writes) {
+                Ok(written) => return self.settle(written),
+                Err(failure) => failure,
+            };
+        }
+        let why = match failure {
+            WriteError::Failed(why) => why,
+            WriteError::Refused => "the disk does not take any more".to_owned(),
+        };
+        for write in writes {
+            write.slot().refuse(&why);
+        }
+        for sweeping in self.sweeps.drain(..) {
+            sweeping.slot.refuse(&why);
+        }
+    }
+
+    /// Decides and writes.
+    fn attempt(&self, writes: &[Write]) -> Result<Written, WriteError> {
+        let engine = self.shared.engine();
+        let Some(engine) = engine.as_ref() else {
+            return Err(WriteError::Refused);
+        };
+        let attempt = AssertUnwindSafe(|| self.write(engine, writes));
+        catch_unwind(attempt)
+            .unwrap_or_else(|_| Err(WriteError::Failed("the engine panicked".to_owned())))
+    }
+
+    fn write(&self, engine: &Engine, writes: &[Write]) -> Result<Written, WriteError> {
+        while engine.is_behind() {
+            if engine.has_failed() {
+                return Err(WriteError::Refused);
+            }
+            thread::sleep(BEHIND);
+        }
+        let mut batch = Batch::new(engine);
+        let retention = self.shared.retention;
+        let replies =
+            writes.iter().filter_map(|write| write.decide(&mut batch, retention)).collect();
+        let stepped = self.sweeps.front().map(|sweeping| {
+            let most = sweeping.left.min(STEP);
+            let from = self.swept_to.as_ref();
+            let step =
+                batch.decide(|batch| sweep::step(batch, sweeping.now, from, most, retention))?;
+            Ok(Stepped { looked_at: step.looked_at, removed: step.removed, next: step.next })
+        });
+        let earliest = batch.earliest();
+        let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
+        if !batch.is_empty() {
+            engine.commit(batch.into_writes())?;
+        }
+        if let Ok(Some(row)) = place {
+            self.shared.bell.ring(row.place);
+        }
+        Ok(Written { replies, stepped, earliest })
+    }
+
+    fn settle(&mut self, written: Written) {
+        for reply in written.replies {
+            reply();
+        }
+        match written.stepped {
+            Some(Ok(stepped)) => self.stepped(stepped),
+            Some(Err(error)) => {
+                if let Some(sweeping) = self.sweeps.pop_front() {
+                    sweeping.slot.answer(Err(error));
+                }
+            }
+            None => {}
+        }
+        let earliest = written.earliest.map(|at| at.as_unix_millis().to_be_bytes());
+        if let (Some(earliest), Some(swept_to)) = (earliest, &self.swept_to)
+            && earliest.as_slice() < &**swept_to
+        {
+            self.swept_to = Some(Bytes::from(earliest));
+        }
+    }
+
+    fn stepped(&mut self, stepped: Stepped) {
+        let Some(sweeping) = self.sweeps.front_mut() else {
+            return;
+        };
+        sweeping.left = sweeping.left.saturating_sub(stepped.looked_at);
+        sweeping.removed += stepped.removed;
+        let more = stepped.next.is_some();
+        self.swept_to = match stepped.next {
+            Some(next) => Some(next),
+            None => Due::after(sweeping.now).map(Bytes::from),
+        };
+        if more && sweeping.left > 0 {
+            return;
+        }
+        if let Some(done) = self.sweeps.pop_front() {
+            done.slot.answer(Ok(Swept::new(done.removed, more)));
+        }
+    }
+
+    /// Opens an engine that has failed again, once there is room for it. Until then the old one goes on answering readers:
+    /// what it shows is on disk.
+    fn reopen(&self) -> bool {
+        if self.has_room().is_err() {
+            return false;
+        }
+        self.shared.reopen()
+    }
+
+    fn has_room(&self) -> io::Result<()> {
+        let path = self.shared.folder.join("probe");
+        let mut file = File::create(&path)?;
+        let written = file.write_all(&vec![1; ROOM]).and_then(|()| file.sync_all());
+        std::fs::remove_file(&path)?;
+        written
+    }
+}
