@@ -38,6 +38,7 @@ const IMPLEMENTATIONS: &[&str] = &[
     "store/instrumented",
     "store/layered",
     "store/memory",
+    "store/postgres",
     "throttle/limiter",
 ];
 

@@ -32,6 +32,8 @@ mod layered;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod owned;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod retention;
 #[cfg(feature = "embedded")]
 mod stored;
@@ -50,6 +52,14 @@ pub use layered::Layered;
 pub use memory::MemoryStore;
 pub(crate) use owned::Claim;
 pub use owned::OwnedToken;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresConfig;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresError;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresMigration;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 pub use retention::Retention;
 
 /// Finds tokens and revokes them: all that the endpoints need.

@@ -1,0 +1,149 @@
+//! What a [`PostgresStore`] is opened with.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::config::Host;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::config::TargetSessionAttrs;
+
+use crate::secret::Secret;
+use crate::store::Retention;
+use crate::store::postgres::start::PostgresError;
+use crate::token::DigestKey;
+
+/// Where the database is, and how a [`PostgresStore`](crate::store::PostgresStore) uses it.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::DigestKey;
+/// use annul::store::PostgresConfig;
+///
+/// let key = DigestKey::new(&[7; 32]); // 32 random bytes from where your secrets are
+/// let config = PostgresConfig::new("postgres://annul:secret@db.internal:5432/auth", key)
+///     .connections(16)
+///     .timeout(Duration::from_secs(2));
+/// assert!(!format!("{config:?}").contains("secret"));
+/// ```
+#[derive(Clone)]
+pub struct PostgresConfig {
+    url: Secret,
+    key: DigestKey,
+    connections: usize,
+    timeout: Duration,
+    retention: Retention,
+}
+
+impl PostgresConfig {
+    /// A URL, `postgres://user:password@host:5432/database`, or the words of libpq, `host=/run/postgresql user=annul`; and
+    /// the digest key, the same in every process that uses the database.
+    ///
+    /// Another schema than the first of the user's search path: `?options=-csearch_path%3Dauth`. Several hosts, of which
+    /// the one that takes writes is used: `postgres://user@a:5432,b:5432/database`.
+    pub fn new(url: &str, key: DigestKey) -> Self {
+        Self {
+            url: Secret::new(url),
+            key,
+            connections: 16,
+            timeout: Duration::from_secs(5),
+            retention: Retention::default(),
+        }
+    }
+
+    /// At most this many connections, opened as they are needed. Default: 16; at least one.
+    #[must_use]
+    pub const fn connections(mut self, connections: usize) -> Self {
+        self.connections = if connections == 0 { 1 } else { connections };
+        self
+    }
+
+    /// How long any operation may take, waiting for a connection included. Default: five seconds.
+    ///
+    /// The server gives a statement up a little earlier. What was given up may have been done all the same; to repeat it
+    /// does no harm.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Remembers expired tokens for this long; what is recorded from then on.
+    #[must_use]
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    pub(super) const fn key(&self) -> &DigestKey {
+        &self.key
+    }
+
+    pub(super) const fn connection_count(&self) -> usize {
+        self.connections
+    }
+
+    pub(super) const fn within(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) const fn kept(&self) -> Retention {
+        self.retention
+    }
+
+    /// The URL, read.
+    pub(super) fn read(&self) -> Result<tokio_postgres::Config, PostgresError> {
+        // What is wrong with it is not told: the reader of URLs quotes the part that it does not understand, and that may
+        // be half of a password with an `@` in it.
+        let mut config: tokio_postgres::Config =
+            self.url.expose_secret().parse().map_err(|_| PostgresError::Url)?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(PostgresError::Url);
+        }
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(PostgresError::Tls);
+        }
+        config.connect_timeout(self.timeout).tcp_user_timeout(self.timeout);
+        config.keepalives(true).keepalives_idle(Duration::from_secs(30));
+        config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        if config.get_application_name().is_none() {
+            config.application_name("annul");
+        }
+        if config.get_hosts().len() > 1
+            && config.get_target_session_attrs() == TargetSessionAttrs::Any
+        {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.read().map(|config| place(&config)).unwrap_or_default();
+        f.debug_struct("PostgresConfig")
+            .field("at", &place)
+            .field("connections", &self.connections)
+            .field("timeout", &self.timeout)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `host:port/database`, without who and by what password.
+pub(super) fn place(config: &tokio_postgres::Config) -> String {
+    let ports = config.get_ports();
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(n, host)| {
+            let port = ports.get(n).or_else(|| ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(host) => format!("{host}:{port}"),
+                #[cfg(unix)]
+                Host::Unix(folder) => format!("{}:{port}", folder.display()),
+            }
+        })
+        .collect();
+    format!("{}/{}", hosts.join(","), config.get_dbname().unwrap_or_default())
+}

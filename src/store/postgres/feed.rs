@@ -1,0 +1,282 @@
+//! The ledger, read in order; see "The feed" in the module's notes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+use tokio::time::timeout;
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::NoTls;
+
+use crate::store::Changes;
+use crate::store::FeedCursor;
+use crate::store::FeedPage;
+use crate::store::StoreError;
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Link;
+use crate::store::postgres::rows;
+use crate::store::postgres::rows::get;
+use crate::store::postgres::start::PAUSE;
+use crate::store::postgres::statements;
+
+/// How often who waits for a change looks himself: a hint may get lost.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// At most so often others are told that there is news.
+const TELL: Duration = Duration::from_millis(50);
+
+/// The most entries of one page.
+const PAGE: usize = 10_000;
+
+/// How far a reader has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Position {
+    epoch: String,
+    place: i64,
+    /// Where the feed stood when this reader began with nothing. Up to there it asks for what is in force, and misses
+    /// nothing by what is not.
+    mark: i64,
+}
+
+impl Position {
+    fn read(cursor: &FeedCursor) -> Option<Self> {
+        let mut parts = cursor.as_str().split('.');
+        let (epoch, place, mark) = (parts.next()?, parts.next()?, parts.next()?);
+        let place: u64 = place.parse().ok()?;
+        let mark: u64 = mark.parse().ok()?;
+        (parts.next().is_none() && place.to_string().len() + mark.to_string().len() <= 38)
+            .then_some(())?;
+        Some(Self {
+            epoch: epoch.to_owned(),
+            place: i64::try_from(place).ok()?,
+            mark: i64::try_from(mark).ok()?,
+        })
+    }
+
+    fn cursor(&self) -> FeedCursor {
+        FeedCursor::new(format!("{}.{}.{}", self.epoch, self.place, self.mark))
+    }
+}
+
+/// Where the feed ends.
+struct Ends {
+    epoch: String,
+    /// The last place that was drawn.
+    last: i64,
+}
+
+impl PostgresStore {
+    pub(super) async fn read_feed(
+        &self,
+        after: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        let from = match after.map(Position::read) {
+            None => None,
+            Some(Some(position)) => Some(position),
+            Some(None) => return Ok(Changes::Gap),
+        };
+        let ends = self.feed_ends(from.as_ref().map(|from| from.place)).await?;
+        if let Some(from) = &from
+            && (from.epoch != ends.epoch || from.place > ends.last || from.mark > ends.last)
+        {
+            return Ok(Changes::Gap);
+        }
+        let limit = limit.clamp(1, PAGE);
+        let place = from.as_ref().map_or(0, |from| from.place);
+        // One more than wanted tells whether there is more.
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let namespace = self.keys().namespace();
+        let found = self
+            .link()
+            .rows(statements::FEED_PAGE, &[&namespace, &place, &ends.last, &wanted], Again::May)
+            .await?;
+        let Some(first) = found.first() else {
+            return Err(StoreError::corrupt("the feed answered with nothing at all"));
+        };
+        let (swept, newest): (i64, i64) = (get(first, 0)?, get(first, 1)?);
+        let mut next = match from {
+            Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
+            Some(from) => from,
+            None => Position { epoch: ends.epoch, place: 0, mark: swept.max(newest) },
+        };
+        let mut entries = Vec::with_capacity(found.len().min(limit));
+        let mut more = false;
+        for row in &found {
+            let Some(place) = get::<Option<i64>>(row, 2)? else {
+                continue;
+            };
+            if entries.len() == limit {
+                more = true;
+                break;
+            }
+            entries.push(rows::entry(row, 3)?);
+            // The place of an entry that is on disk, never that of the sequence: of a place that was drawn and given up
+            // nothing is left after a crash, and it may be drawn again.
+            next.place = place;
+        }
+        Ok(Changes::Page(FeedPage::new(entries, next.cursor(), more)))
+    }
+
+    /// Where the feed ends, once nobody is about to commit an entry before that.
+    async fn feed_ends(&self, place: Option<i64>) -> Result<Ends, StoreError> {
+        let row = self.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+        let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
+        // No entry of any tenant's is told apart by it, but a cursor of another tenant's feed is.
+        let [a, b, c, d, e, f, g, h, ..] = self.keys().digests().derive("annul feed", identity);
+        let epoch = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let mut writers: Vec<String> = get(&row, 2)?;
+        if place == Some(last) {
+            writers.clear();
+        }
+        let waiting = async {
+            let mut pause = Duration::from_millis(1);
+            while !writers.is_empty() {
+                let row = self.link().row(statements::FEED_WAITS, &[&writers], Again::May).await?;
+                if get::<i64>(&row, 0)? == 0 {
+                    break;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+            Ok(())
+        };
+        match timeout(self.link().within(), waiting).await {
+            Ok(waited) => waited.map(|()| Ends { epoch, last }),
+            Err(_) => Err(StoreError::unavailable(
+                "a revocation has been under way for too long, and the feed cannot be told past it",
+            )),
+        }
+    }
+
+    pub(super) async fn wait_for_change(&self, after: &FeedCursor) -> Result<(), StoreError> {
+        let Some(position) = Position::read(after) else {
+            return Ok(());
+        };
+        let mut heard = self.hints().listen(self);
+        let namespace = self.keys().namespace();
+        loop {
+            heard.mark_unchanged();
+            let row = self
+                .link()
+                .row(statements::FEED_HAS, &[&namespace, &position.place], Again::May)
+                .await?;
+            if get(&row, 0)? {
+                return Ok(());
+            }
+            // Told, or not: both mean to look.
+            drop(timeout(LOOK, heard.changed()).await);
+        }
+    }
+}
+
+/// Telling other processes that there is news, and hearing it from them.
+#[derive(Debug)]
+pub(super) struct Hints {
+    news: Arc<Notify>,
+    heard: watch::Sender<()>,
+    teller: AbortHandle,
+    listener: Mutex<Option<AbortHandle>>,
+}
+
+impl Hints {
+    /// Starts to tell. Within a tokio runtime, as everything here.
+    pub(super) fn new(link: &Arc<Link>) -> Self {
+        let news = Arc::new(Notify::new());
+        let (link, told) = (Arc::clone(link), Arc::clone(&news));
+        let teller = tokio::spawn(async move {
+            loop {
+                told.notified().await;
+                // Whoever misses it looks for himself before long.
+                drop(link.rows(statements::NOTIFY, &[], Again::Never).await);
+                sleep(TELL).await;
+            }
+        });
+        Self {
+            news,
+            heard: watch::Sender::new(()),
+            teller: teller.abort_handle(),
+            listener: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn announce(&self) {
+        self.heard.send_replace(());
+        self.news.notify_one();
+    }
+
+    /// Begins to listen, where nobody has yet.
+    fn listen(&self, store: &PostgresStore) -> watch::Receiver<()> {
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if listener.as_ref().is_none_or(AbortHandle::is_finished) {
+            let (config, heard) = (store.connection().clone(), self.heard.clone());
+            let channel = format!("LISTEN annul_{}", store.channel());
+            *listener = Some(tokio::spawn(hear(config, channel, heard)).abort_handle());
+        }
+        drop(listener);
+        self.heard.subscribe()
+    }
+}
+
+impl Drop for Hints {
+    fn drop(&mut self) {
+        self.teller.abort();
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listener) = listener {
+            listener.abort();
+        }
+    }
+}
+
+/// Listens for as long as it is let, over a connection of its own.
+async fn hear(config: tokio_postgres::Config, channel: String, heard: watch::Sender<()>) {
+    loop {
+        if let Ok((client, mut connection)) = config.connect(NoTls).await {
+            let listening = async {
+                drop(client.batch_execute(&channel).await);
+                // What was told before is not told again.
+                heard.send_replace(());
+                std::future::pending::<()>().await;
+            };
+            let hearing = async {
+                while let Some(Ok(message)) =
+                    poll_fn(|context| connection.poll_message(context)).await
+                {
+                    if matches!(message, AsyncMessage::Notification(_)) {
+                        heard.send_replace(());
+                    }
+                }
+            };
+            tokio::pin!(listening, hearing);
+            poll_fn(|context| {
+                let _ = listening.as_mut().poll(context);
+                hearing.as_mut().poll(context)
+            })
+            .await;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written_and_no_other_is() {
+        let position = Position { epoch: "feed".to_owned(), place: 7, mark: 9 };
+        assert_eq!(Position::read(&position.cursor()), Some(position));
+        for foreign in
+            ["", "feed", "feed.7", "feed.7.9.1", "feed.-7.9", "feed.7.99999999999999999999"]
+        {
+            assert_eq!(Position::read(&FeedCursor::new(foreign)), None, "{foreign}");
+        }
+    }
+}

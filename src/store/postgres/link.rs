@@ -1,0 +1,171 @@
+//! The way to the database: connections, and how long anything may take.
+
+use std::time::Duration;
+
+use deadpool_postgres::Hook;
+use deadpool_postgres::HookError;
+use deadpool_postgres::Manager;
+use deadpool_postgres::ManagerConfig;
+use deadpool_postgres::Object;
+use deadpool_postgres::Pool;
+use deadpool_postgres::PoolError;
+use deadpool_postgres::RecyclingMethod;
+use deadpool_postgres::Runtime;
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::store::StoreError;
+use crate::store::postgres::error::Failure;
+
+pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
+
+/// A pool of connections, and the time that anything over them may take.
+#[derive(Debug)]
+pub(super) struct Link {
+    pool: Pool,
+    within: Duration,
+}
+
+/// Whether a statement may be sent again where the first answer was that the connection is gone. It may have been done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Again {
+    May,
+    Never,
+}
+
+impl Link {
+    pub(super) fn new(
+        config: tokio_postgres::Config,
+        connections: usize,
+        within: Duration,
+    ) -> Result<Self, deadpool_postgres::BuildError> {
+        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, NoTls, fast);
+        let setup = setup(within);
+        let pool = Pool::builder(manager)
+            .max_size(connections)
+            .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(move |client, _| {
+                let setup = setup.clone();
+                Box::pin(
+                    async move { client.batch_execute(&setup).await.map_err(HookError::Backend) },
+                )
+            }))
+            .build()?;
+        Ok(Self { pool, within })
+    }
+
+    /// Asks once, and once more over another connection where the first one was gone.
+    pub(super) async fn rows(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        again: Again,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(self.ask(sql, params, again).await?)
+    }
+
+    /// Asks for exactly one row.
+    pub(super) async fn row(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        again: Again,
+    ) -> Result<Row, StoreError> {
+        let mut rows = self.ask(sql, params, again).await?;
+        match rows.pop() {
+            Some(row) if rows.is_empty() => Ok(row),
+            Some(_) | None => {
+                Err(StoreError::corrupt("a statement that answers with one row did not"))
+            }
+        }
+    }
+
+    pub(super) async fn ask(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+        again: Again,
+    ) -> Result<Vec<Row>, Failure> {
+        let both = async {
+            match self.attempt(sql, params).await {
+                Err(failure) if again == Again::May && failure.is_of_connection() => {
+                    self.pool.retain(|client, _| !client.is_closed());
+                    self.attempt(sql, params).await
+                }
+                other => other,
+            }
+        };
+        both.await
+    }
+
+    async fn attempt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
+        let mut lease: Option<Object> = None;
+        let asked = async {
+            let client = lease.insert(self.pool.get().await.map_err(of_pool)?);
+            let statement = client.prepare_cached(sql).await.map_err(Failure::Postgres)?;
+            client.query(&statement, params).await.map_err(Failure::Postgres)
+        };
+        // A caller who hangs up gives the connection back with its statement on the way: the next one stands behind it.
+        let outcome = match timeout(self.within, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) if lease.is_none() && self.pool.status().size >= self.pool.status().max_size => {
+                Err(Failure::Busy)
+            }
+            Err(_) => {
+                // The server cancels what takes too long, and says so. Where it says nothing, nobody is there, and the
+                // other connections lead nowhere too.
+                self.pool.retain(|_, _| false);
+                Err(Failure::Late)
+            }
+        };
+        if outcome.as_ref().is_err_and(Failure::spoils)
+            && let Some(client) = lease.take()
+        {
+            drop(Object::take(client));
+        }
+        outcome
+    }
+
+    pub(super) fn within(&self) -> Duration {
+        self.within
+    }
+}
+
+fn of_pool(error: PoolError) -> Failure {
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            Failure::Postgres(error)
+        }
+        // None of these is configured; all mean that there is no connection.
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => Failure::Busy,
+    }
+}
+
+/// What every connection is told first.
+fn setup(within: Duration) -> String {
+    // A little earlier than the client gives up, so that it hears that the server has.
+    let millis = (within.as_millis() * 9 / 10).max(1);
+    format!(
+        // A revocation that was acknowledged is on disk, whatever the server's default is.
+        "SELECT set_config('synchronous_commit', 'on', false)
+             WHERE current_setting('synchronous_commit') = 'off';
+         SET statement_timeout = {millis};
+         SET lock_timeout = {millis};
+         SET idle_in_transaction_session_timeout = {millis};
+         SET default_transaction_isolation = 'read committed';
+         SET default_transaction_deferrable = off;
+         -- Every statement is a look-up by an index, also where the statistics are of yesterday.
+         SET enable_seqscan = off;
+         SET enable_bitmapscan = off;
+         SET enable_hashjoin = off;
+         SET enable_mergejoin = off;
+         SET plan_cache_mode = force_generic_plan;
+         SET jit = off;"
+    )
+}

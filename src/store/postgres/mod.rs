@@ -1,0 +1,365 @@
+//! Everything in PostgreSQL, for as many processes as there are.
+//!
+//! # One round trip
+//!
+//! Every operation is one statement that commits by itself (`statements.rs`), or one function of the schema
+//! (`migrations/`): so a caller who hangs up, or a process that dies, leaves it done or not done. All run under READ
+//! COMMITTED: a statement sees what was committed when it began, and each statement of a function begins anew.
+//!
+//! Locks are taken in the order token, family, session, entries by their keys, namespace; sweeps never wait for a row. So
+//! no two operations wait for each other, and if two did, PostgreSQL would tell one of them, who is told `Conflict`.
+//!
+//! # No token outlives its revocation
+//!
+//! `find` joins the ledger when it reads, so a token that is issued beside its revocation is dead, whoever was first.
+//!
+//! An exchange spends the token and looks for entries in a later statement of its transaction; a client that revokes the
+//! token alone locks the token's row, reads whether it was spent, and writes. One of the two was first at the row: if the
+//! exchange, the client's statement waits, finds the token spent, and ends its grant; if the client, the exchange waits, and
+//! its look, which begins after that, sees the entry.
+//!
+//! # How long an entry stays
+//!
+//! An entry E may go when the last token that it covers has expired, and ten minutes later. A tenant's *horizon* is a time
+//! that no token or session outlasts. Whoever records something that would raises it first, in a transaction of its own, a
+//! quarter of an hour ahead so that it is seldom; and the statement that records does nothing unless it *sees* the horizon
+//! high enough. The same statement sees every entry that was committed before it began, and holds those that cover what it
+//! records: they stay as long.
+//!
+//! So for a token T and an entry E that covers it: either E was committed before T's statement began, and is held. Or T's
+//! statement began before E was committed; by then the horizon that covers T was committed too. A sweep that sees E begins
+//! after E's commit, so it sees that horizon. Therefore an entry begins with `due = 0`: the first sweep to come by reads the
+//! horizon, in a statement that begins after it has locked the row, and that is when E's `until` is final. What the
+//! revocation itself saw of the horizon is a first estimate, for the readers of the feed; where the sweep finds more, they
+//! are told again.
+//!
+//! # The feed
+//!
+//! Every entry draws its place from a sequence, and commits later: places are drawn in one order and become visible in
+//! another. A writer takes a shared advisory lock *before* it draws (`annul_draw`), and holds it until after its commit is
+//! visible. A reader reads the sequence, B, *then* who holds the lock, and waits until they all have let go. Whoever drew a
+//! place up to B held the lock then, or had committed or given up. So when the wait is over, everything up to B is visible
+//! that ever will be, and the page is read in a snapshot that begins after that.
+//!
+//! The reader takes no lock itself. An exclusive one would be shorter to write; but it would queue, every writer would queue
+//! behind it, and one writer that is stuck would keep all revocations waiting for as long as somebody reads. This way it
+//! keeps the readers waiting alone: the feed is unavailable, and is not told past a hole.
+//!
+//! A cursor holds the place of an entry that was read, which is on disk, and never that of the sequence, which after a crash
+//! may give the places away again that nobody committed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::id::Namespace;
+use crate::id::SessionId;
+use crate::revocation::Actor;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::revocation::Target;
+use crate::store::Changes;
+use crate::store::FeedCursor;
+use crate::store::Issued;
+use crate::store::Retention;
+use crate::store::RevocationFeed;
+use crate::store::Rotated;
+use crate::store::Rotation;
+use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::Sweep;
+use crate::store::SweepBudget;
+use crate::store::Swept;
+use crate::store::TokenLedger;
+use crate::store::TokenStore;
+use crate::token::DigestKey;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+use crate::token::TokenRecord;
+use crate::token::TokenState;
+use crate::token::TokenTypeHint;
+
+mod config;
+mod error;
+mod feed;
+mod keys;
+mod ledger;
+mod link;
+mod migrate;
+mod rows;
+mod start;
+mod statements;
+mod sweep;
+
+pub use config::PostgresConfig;
+use feed::Hints;
+use keys::Keys;
+use ledger::duration;
+use link::Again;
+use link::Link;
+pub use migrate::PostgresMigration;
+use rows::get;
+use rows::millis;
+pub use start::PostgresError;
+use sweep::Turn;
+
+/// A store in PostgreSQL: for several processes, on a database that you already run.
+///
+/// Every operation is one round trip. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
+/// is switched on where it is off); what a standby has of it after a failover is a matter of `synchronous_standby_names`.
+///
+/// Connections are opened as they are needed. A server that does not answer is
+/// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) within the configured time, and used again as soon as it
+/// does. It needs a session of its own for each connection: behind PgBouncer, `pool_mode = session`.
+///
+/// ```no_run
+/// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+/// use annul::store::{PostgresConfig, PostgresStore};
+/// use annul::{Authority, DigestKey, client::RegisteredClients};
+///
+/// # let secret = [7; 32];
+/// let config = PostgresConfig::new("postgres://annul:secret@localhost/auth", DigestKey::new(&secret));
+/// PostgresStore::migrate(&config).await?; // or psql -f, by who may create tables
+/// let store = PostgresStore::connect(config).await?;
+/// let authority = Authority::new(store, RegisteredClients::default());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    root: Arc<Root>,
+    tenant: Arc<Keys>,
+}
+
+/// What every namespace shares.
+struct Root {
+    /// Before the link: the hints are sent over it.
+    hints: Hints,
+    link: Arc<Link>,
+    key: DigestKey,
+    retention: Retention,
+    turn: Turn,
+    connection: tokio_postgres::Config,
+    channel: u32,
+}
+
+impl PostgresStore {
+    /// The schema, step by step.
+    pub const MIGRATIONS: &'static [PostgresMigration] = migrate::MIGRATIONS;
+
+    /// Opens the store, once everything that it needs is found to be there.
+    ///
+    /// Called at the start of the process, within a tokio runtime that lasts as long as the store.
+    ///
+    /// # Errors
+    ///
+    /// Each says what to do:
+    ///
+    /// - [`PostgresError::Url`], [`PostgresError::Tls`], [`PostgresError::Unreachable`], [`PostgresError::Login`],
+    ///   [`PostgresError::NoDatabase`], [`PostgresError::ReadOnly`], [`PostgresError::ServerTooOld`]: mend the URL, or what
+    ///   it leads to.
+    /// - [`PostgresError::NoSchema`], [`PostgresError::SchemaOlder`], [`PostgresError::SchemaNewer`]: run the migrations, or
+    ///   another version of this crate.
+    /// - [`PostgresError::NoPermission`]: grant what is missing.
+    /// - [`PostgresError::WrongKey`]: use the digest key that the rows were written with.
+    pub async fn connect(config: PostgresConfig) -> Result<Self, PostgresError> {
+        let connection = config.read()?;
+        let channel = start::check(&config).await?;
+        let link = Link::new(connection.clone(), config.connection_count(), config.within());
+        let link = Arc::new(link.map_err(|error| PostgresError::Failed(error.into()))?);
+        let root = Root {
+            hints: Hints::new(&link),
+            link,
+            key: config.key().clone(),
+            retention: config.kept(),
+            turn: Turn::default(),
+            connection,
+            channel,
+        };
+        let tenant = Arc::new(Keys::new(&root.key, &Namespace::default()));
+        Ok(Self { root: Arc::new(root), tenant })
+    }
+
+    /// Applies the migrations that the database does not have yet, and says which those were.
+    ///
+    /// Called before [`connect`](Self::connect), by a user who may create tables. Safe beside itself: one process migrates,
+    /// the others wait and find nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// - [`PostgresError::Migration`]: one was not applied, and left nothing behind.
+    /// - [`PostgresError::SchemaNewer`]: the tables are of a later version.
+    /// - Those of [`connect`](Self::connect) about the way to the database.
+    pub async fn migrate(config: &PostgresConfig) -> Result<Vec<PostgresMigration>, PostgresError> {
+        migrate::migrate(config).await
+    }
+
+    /// The same database, as another tenant sees it: it finds and revokes nothing of this one's, and one sweep serves all.
+    #[must_use]
+    pub fn namespace(&self, namespace: &Namespace) -> Self {
+        let tenant = Arc::new(Keys::new(&self.root.key, namespace));
+        Self { root: Arc::clone(&self.root), tenant }
+    }
+
+    fn link(&self) -> &Link {
+        &self.root.link
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.tenant
+    }
+
+    fn retention(&self) -> Retention {
+        self.root.retention
+    }
+
+    fn turn(&self) -> &Turn {
+        &self.root.turn
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.root.hints
+    }
+
+    fn connection(&self) -> &tokio_postgres::Config {
+        &self.root.connection
+    }
+
+    fn channel(&self) -> u32 {
+        self.root.channel
+    }
+
+    /// There is a new entry.
+    fn announce(&self) {
+        self.root.hints.announce();
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = config::place(&self.root.connection);
+        f.debug_struct("PostgresStore").field("at", &at).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenStore for PostgresStore {
+    async fn find(
+        &self,
+        token: PresentedToken<'_>,
+        _hint: Option<TokenTypeHint<'_>>,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        // One key space for all kinds: the hint cannot matter.
+        let keys = self.keys();
+        let digest = keys.digests().digest(token);
+        let own = keys.token(&digest.into());
+        let found = self
+            .link()
+            .rows(
+                statements::FIND,
+                &[&digest.as_bytes().as_slice(), &own.as_bytes(), &keys.everything().as_bytes()],
+                Again::May,
+            )
+            .await?;
+        let Some(row) = found.first() else {
+            return Ok(None);
+        };
+        let (record, _) = rows::record(row, 0, digest)?;
+        Ok(Some(match get::<Option<i16>>(row, 12)? {
+            Some(by) => record.with_state(TokenState::Revoked { by: rows::target_kind(by)? }),
+            None => record,
+        }))
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        let (keys, target) = (self.keys(), revocation.target());
+        let key = keys.of(target);
+        let (namespace, at) = (keys.namespace(), millis(revocation.at()));
+        let in_flight = duration(Retention::IN_FLIGHT);
+        let reason = revocation.reason().as_str();
+        let (actor, client) = rows::actor_number(revocation.actor());
+        let own_digest = match (target, revocation.actor()) {
+            (Target::Token(id), Actor::Client(_)) => id.digest(),
+            (_, _) => None,
+        };
+        let written = match own_digest {
+            Some(digest) => {
+                let digest = digest.as_bytes().as_slice();
+                let params: [link::Param<'_>; 7] =
+                    [&digest, &key.as_bytes(), &namespace, &at, &in_flight, &reason, &client];
+                self.link().rows(statements::REVOKE_OWN_TOKEN, &params, Again::May).await?
+            }
+            None => {
+                let kind = rows::target_number(target);
+                let (name, beside) = rows::names_of(target);
+                let params: [link::Param<'_>; 10] = [
+                    &key.as_bytes(),
+                    &namespace,
+                    &kind,
+                    &at,
+                    &in_flight,
+                    &name,
+                    &beside,
+                    &reason,
+                    &actor,
+                    &client,
+                ];
+                self.link().rows(statements::REVOKE, &params, Again::May).await?
+            }
+        };
+        if written.is_empty() {
+            return Ok(Revoked::Already);
+        }
+        self.announce();
+        Ok(Revoked::Newly)
+    }
+}
+
+#[async_trait]
+impl TokenLedger for PostgresStore {
+    async fn issue(
+        &self,
+        grant: Grant,
+        tokens: &[NewToken<'_>],
+        now: Timestamp,
+    ) -> Result<Issued, StoreError> {
+        self.record(&grant, tokens, now).await
+    }
+
+    async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
+        self.exchange(rotation).await
+    }
+
+    async fn open_session(&self, session: Session) -> Result<(), StoreError> {
+        self.open(&session).await
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        self.known_session(id).await
+    }
+}
+
+#[async_trait]
+impl RevocationFeed for PostgresStore {
+    async fn changes(
+        &self,
+        after: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        self.read_feed(after, limit).await
+    }
+
+    async fn changed(&self, after: &FeedCursor) -> Result<(), StoreError> {
+        self.wait_for_change(after).await
+    }
+}
+
+#[async_trait]
+impl Sweep for PostgresStore {
+    async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError> {
+        self.take_due(now, budget).await
+    }
+}

@@ -1,0 +1,329 @@
+//! What is looked at before the first request: better no server than one that finds out later.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+use crate::store::postgres::config::PostgresConfig;
+use crate::store::postgres::config::place;
+use crate::store::postgres::migrate::PostgresMigration;
+use crate::store::postgres::migrate::VERSION;
+use crate::store::postgres::migrate::version;
+
+/// Why a [`PostgresStore`](crate::store::PostgresStore) was not opened, and what to do about it. None of them holds a password.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// The database went away, or something else that has no name here.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The server does not let this user in, or not with this password.
+    Login {
+        /// `host:port/database`.
+        at: String,
+        /// Whom the server knows or does not know.
+        user: String,
+    },
+    /// A migration was not applied; what is in the database is what was there before.
+    Migration {
+        /// Which one: `0001_ledger`.
+        name: String,
+        /// What PostgreSQL said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such database.
+    NoDatabase {
+        /// `host:port/database`.
+        at: String,
+    },
+    /// The user may not do something that the store has to.
+    NoPermission {
+        /// What is missing: `INSERT on annul_entry`.
+        missing: String,
+        /// Who needs it.
+        user: String,
+    },
+    /// The tables are not there.
+    NoSchema {
+        /// `host:port/database`.
+        at: String,
+    },
+    /// It is a standby, and takes no writes.
+    ReadOnly {
+        /// `host:port/database`.
+        at: String,
+    },
+    /// The tables are of a later version of this crate.
+    SchemaNewer {
+        /// The version of the tables.
+        found: i32,
+        /// The version that is wanted.
+        wanted: i32,
+    },
+    /// The tables are of an earlier version of this crate.
+    SchemaOlder {
+        /// The version of the tables.
+        found: i32,
+        /// The version that is wanted.
+        wanted: i32,
+    },
+    /// The server is older than PostgreSQL 13.
+    ServerTooOld {
+        /// What it says that it is.
+        found: String,
+    },
+    /// TLS was asked for.
+    Tls,
+    /// Nobody answers there.
+    Unreachable {
+        /// `host:port/database`.
+        at: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The URL makes no sense.
+    Url,
+    /// The rows were written with another digest key: every token would be unknown.
+    WrongKey,
+}
+
+impl fmt::Display for PostgresError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(_) => f.write_str("PostgreSQL did not do what it was asked at the start"),
+            Self::Login { at, user } => write!(
+                f,
+                "PostgreSQL at {at} does not let user `{user}` in: check the user and the password of the URL, and pg_hba.conf"
+            ),
+            Self::Migration { name, .. } => write!(
+                f,
+                "migration {name} was not applied; nothing was changed. It needs a user who may create tables in the first \
+                 schema of its search path"
+            ),
+            Self::NoDatabase { at } => {
+                write!(f, "there is no such database: {at}. Create it with `createdb`, or mend the URL")
+            }
+            Self::NoPermission { missing, user } => {
+                write!(f, "user `{user}` lacks {missing}. Its owner grants it: GRANT {missing} TO {user}")
+            }
+            Self::NoSchema { at } => write!(
+                f,
+                "there are no tables of annul in the search path at {at}. Run the migrations: PostgresStore::migrate, or \
+                 psql -v ON_ERROR_STOP=1 -f 0001_ledger.sql"
+            ),
+            Self::ReadOnly { at } => {
+                write!(f, "{at} is a standby and takes no writes: name the primary, or all hosts, in the URL")
+            }
+            Self::SchemaNewer { found, wanted } => write!(
+                f,
+                "the tables are of version {found}, and this is version {wanted}: use a later version of annul"
+            ),
+            Self::SchemaOlder { found, wanted } => write!(
+                f,
+                "the tables are of version {found}, and version {wanted} is wanted. Run the migrations: \
+                 PostgresStore::migrate, or psql -v ON_ERROR_STOP=1 -f with those after {found:04}"
+            ),
+            Self::ServerTooOld { found } => {
+                write!(f, "the server is PostgreSQL {found}; 13 or later is needed")
+            }
+            Self::Tls => f.write_str(
+                "the URL asks for TLS, which this version does not speak to PostgreSQL: connect by a unix socket, in a \
+                 private network, or by a proxy on this host that speaks it",
+            ),
+            Self::Unreachable { at, .. } => {
+                write!(f, "PostgreSQL at {at} does not answer: is it running, and does it listen there?")
+            }
+            Self::Url => f.write_str(
+                "the URL of PostgreSQL cannot be read; it looks like postgres://user:password@host:5432/database, with %40 \
+                 for an @ in the password",
+            ),
+            Self::WrongKey => f.write_str(
+                "the tables were written with another digest key: every token would be unknown. Use the key that they were \
+                 written with",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PostgresError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(source)
+            | Self::Migration { source, .. }
+            | Self::Unreachable { source, .. } => Some(source.as_ref()),
+            Self::Login { .. }
+            | Self::NoDatabase { .. }
+            | Self::NoPermission { .. }
+            | Self::NoSchema { .. }
+            | Self::ReadOnly { .. }
+            | Self::SchemaNewer { .. }
+            | Self::SchemaOlder { .. }
+            | Self::ServerTooOld { .. }
+            | Self::Tls
+            | Self::Url
+            | Self::WrongKey => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl PostgresError {
+    pub(super) fn of_migration(
+        migration: &PostgresMigration,
+        error: tokio_postgres::Error,
+    ) -> Self {
+        let name = format!("{:04}_{}", migration.version, migration.name);
+        Self::Migration { name, source: error.into() }
+    }
+
+    fn of_connecting(config: &tokio_postgres::Config, error: tokio_postgres::Error) -> Self {
+        let at = place(config);
+        let user = config.get_user().unwrap_or_default().to_owned();
+        match error.code() {
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => Self::NoDatabase { at },
+            Some(code)
+                if [
+                    &SqlState::INVALID_PASSWORD,
+                    &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                ]
+                .contains(&code) =>
+            {
+                Self::Login { at, user }
+            }
+            // No password in the URL, and the server wants one.
+            None if config.get_password().is_none()
+                && error.to_string().contains("authentication") =>
+            {
+                Self::Login { at, user }
+            }
+            Some(_) | None => Self::Unreachable { at, source: error.into() },
+        }
+    }
+}
+
+/// One connection, beside the pool, and the task that drives it.
+pub(super) struct Alone {
+    client: Client,
+    driver: AbortHandle,
+}
+
+impl Alone {
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+pub(super) async fn alone(config: &PostgresConfig) -> Result<Alone, PostgresError> {
+    let read = config.read()?;
+    let connecting = timeout(config.within(), read.connect(NoTls)).await;
+    let (client, connection) = match connecting {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(error)) => return Err(PostgresError::of_connecting(&read, error)),
+        Err(late) => {
+            return Err(PostgresError::Unreachable { at: place(&read), source: late.into() });
+        }
+    };
+    // Its errors are those of the statements that wait for it.
+    let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+    Ok(Alone { client, driver })
+}
+
+/// What the store has to be allowed.
+const NEEDS: &str = "\
+SELECT n.what || ' on ' || n.name
+FROM (VALUES
+    ('SELECT', 'annul_schema'), ('UPDATE', 'annul_schema'),
+    ('SELECT', 'annul_namespace'), ('INSERT', 'annul_namespace'), ('UPDATE', 'annul_namespace'),
+    ('SELECT', 'annul_token'), ('INSERT', 'annul_token'), ('UPDATE', 'annul_token'), ('DELETE', 'annul_token'),
+    ('SELECT', 'annul_family'), ('INSERT', 'annul_family'), ('UPDATE', 'annul_family'), ('DELETE', 'annul_family'),
+    ('SELECT', 'annul_session'), ('INSERT', 'annul_session'), ('UPDATE', 'annul_session'), ('DELETE', 'annul_session'),
+    ('SELECT', 'annul_entry'), ('INSERT', 'annul_entry'), ('UPDATE', 'annul_entry'), ('DELETE', 'annul_entry')
+) AS n(what, name)
+WHERE NOT has_table_privilege(n.name, n.what)
+UNION ALL
+SELECT n.what || ' on SEQUENCE annul_place' FROM (VALUES ('SELECT'), ('USAGE')) AS n(what)
+WHERE NOT has_sequence_privilege('annul_place', n.what)
+UNION ALL
+SELECT 'EXECUTE on FUNCTION ' || p.oid::regprocedure FROM pg_proc p
+WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_class c WHERE c.oid = 'annul_schema'::regclass)
+AND p.proname LIKE 'annul\\_%' AND NOT has_function_privilege(p.oid, 'EXECUTE')";
+
+/// Looks at everything that can be wrong from the beginning. The number that names the channel of the hints.
+pub(super) async fn check(config: &PostgresConfig) -> Result<u32, PostgresError> {
+    let session = alone(config).await?;
+    // The server may stop answering here as well as anywhere.
+    match timeout(config.within(), look(config, session.client())).await {
+        Ok(looked) => looked,
+        Err(late) => Err(PostgresError::Failed(late.into())),
+    }
+}
+
+async fn look(config: &PostgresConfig, client: &Client) -> Result<u32, PostgresError> {
+    let at = || config.read().map(|read| place(&read)).unwrap_or_default();
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
+                    pg_is_in_recovery(), current_user::text",
+            &[],
+        )
+        .await?;
+    if row.try_get::<_, i32>(0)? < 130_000 {
+        return Err(PostgresError::ServerTooOld { found: row.try_get(1)? });
+    }
+    if row.try_get(2)? {
+        return Err(PostgresError::ReadOnly { at: at() });
+    }
+    let user: String = row.try_get(3)?;
+    let found = match version(client).await {
+        Ok(found) => found.ok_or_else(|| PostgresError::NoSchema { at: at() })?,
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let missing = "SELECT on annul_schema".to_owned();
+            return Err(PostgresError::NoPermission { missing, user });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if found > VERSION {
+        return Err(PostgresError::SchemaNewer { found, wanted: VERSION });
+    }
+    if found < VERSION {
+        return Err(PostgresError::SchemaOlder { found, wanted: VERSION });
+    }
+    let missing = client.query(NEEDS, &[]).await?;
+    let missing: Vec<String> =
+        missing.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    if !missing.is_empty() {
+        return Err(PostgresError::NoPermission { missing: missing.join(", "), user });
+    }
+    // Whoever is first says which key it is.
+    let own = config.key().derive("annul key check", "");
+    client
+        .execute(
+            "UPDATE annul_schema SET key_check = $1 WHERE key_check IS NULL",
+            &[&own.as_slice()],
+        )
+        .await?;
+    let row = client.query_one("SELECT key_check FROM annul_schema", &[]).await?;
+    if row.try_get::<_, &[u8]>(0)? != own.as_slice() {
+        return Err(PostgresError::WrongKey);
+    }
+    let row = client.query_one("SELECT 'annul_entry'::regclass::oid", &[]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// How long to wait before what has failed in the background is tried again.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,124 @@
+//! Forgetting, a batch at a time.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::clock::Timestamp;
+use crate::store::Retention;
+use crate::store::StoreError;
+use crate::store::SweepBudget;
+use crate::store::Swept;
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::ledger::duration;
+use crate::store::postgres::link::Again;
+use crate::store::postgres::rows::get;
+use crate::store::postgres::rows::millis;
+use crate::store::postgres::statements;
+
+/// The most that one transaction takes: its locks are held for some milliseconds, and nobody waits for longer.
+const BATCH: usize = 1_000;
+
+/// What is swept, in turns.
+const TABLES: [Table; 4] = [Table::Entries, Table::Tokens, Table::Families, Table::Sessions];
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Table {
+    Entries,
+    Families,
+    Sessions,
+    Tokens,
+}
+
+/// What one batch did.
+#[derive(Debug)]
+struct Batch {
+    looked: usize,
+    removed: usize,
+    /// Up to where everything was looked at.
+    reached: i64,
+}
+
+/// Where the next sweep begins.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// With which table, so that none is always last.
+    first: AtomicUsize,
+    /// In each table. The index still lists what was taken, until the table is vacuumed: the next batch begins behind it.
+    reached: [AtomicI64; TABLES.len()],
+}
+
+impl PostgresStore {
+    pub(super) async fn take_due(
+        &self,
+        now: Timestamp,
+        budget: SweepBudget,
+    ) -> Result<Swept, StoreError> {
+        let turn = self.turn();
+        let first = turn.first.fetch_add(1, Relaxed);
+        let mut left = budget.max_rows();
+        let mut removed = 0;
+        let tables = TABLES.iter().zip(&turn.reached).cycle();
+        for (table, reached) in tables.skip(first % TABLES.len()).take(TABLES.len()) {
+            loop {
+                let rows = left.min(BATCH);
+                if rows == 0 {
+                    return Ok(Swept::new(removed, true));
+                }
+                let from = reached.load(Relaxed);
+                let batch = self.take_batch(*table, now, from, rows).await?;
+                left = left.saturating_sub(batch.looked);
+                removed += batch.removed;
+                if batch.looked == rows {
+                    reached.store(batch.reached, Relaxed);
+                    continue;
+                }
+                // Nothing more from here on. Something may have come in before it.
+                reached.store(0, Relaxed);
+                if from == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(Swept::new(removed, false))
+    }
+
+    async fn take_batch(
+        &self,
+        table: Table,
+        now: Timestamp,
+        from: i64,
+        rows: usize,
+    ) -> Result<Batch, StoreError> {
+        let (now, rows) = (millis(now), i32::try_from(rows).unwrap_or(i32::MAX));
+        let retention = self.retention();
+        let access = duration(retention.access_tokens);
+        let refresh = duration(retention.refresh_tokens);
+        let link = self.link();
+        let row = match table {
+            Table::Entries => {
+                let in_flight = duration(Retention::IN_FLIGHT);
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                    [&now, &from, &rows, &in_flight];
+                link.row(statements::SWEEP_ENTRIES, &params, Again::May).await?
+            }
+            Table::Families => {
+                link.row(statements::SWEEP_FAMILIES, &[&now, &from, &rows, &refresh], Again::May)
+                    .await?
+            }
+            Table::Sessions => {
+                link.row(statements::SWEEP_SESSIONS, &[&now, &from, &rows], Again::May).await?
+            }
+            Table::Tokens => {
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                    [&now, &from, &rows, &access, &refresh];
+                link.row(statements::SWEEP_TOKENS, &params, Again::May).await?
+            }
+        };
+        let count = |column| -> Result<usize, StoreError> {
+            Ok(usize::try_from(get::<i32>(&row, column)?).unwrap_or_default())
+        };
+        let reached = get::<Option<i64>>(&row, 2)?.unwrap_or_default();
+        Ok(Batch { looked: count(0)?, removed: count(1)?, reached })
+    }
+}
