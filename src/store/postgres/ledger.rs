@@ -177,8 +177,6 @@ impl PostgresStore {
         let key = self.keys().token(&digest.into());
         let now = rotation.now();
         let kept = self.retention().refresh_tokens;
-        // An exchange later than this has its window still open.
-        let grace_ends = millis(now - rotation.grace());
         let latest = columns.latest();
         let (digests, keys) = (columns.digests(), columns.keys());
         let generations = columns.generations(None);
@@ -195,7 +193,7 @@ impl PostgresStore {
                         &self.keys().everything().as_bytes(),
                         &rotation.client().as_str().as_bytes(),
                         &millis(now),
-                        &grace_ends,
+                        &duration(rotation.grace()),
                         &latest,
                         &duration(kept),
                         &duration(Retention::IN_FLIGHT),

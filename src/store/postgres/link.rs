@@ -89,16 +89,14 @@ impl Link {
         params: &[Param<'_>],
         again: Again,
     ) -> Result<Vec<Row>, Failure> {
-        let both = async {
-            match self.attempt(sql, params).await {
-                Err(failure) if again == Again::May && failure.is_of_connection() => {
-                    self.pool.retain(|client, _| !client.is_closed());
-                    self.attempt(sql, params).await
-                }
-                other => other,
+        match self.attempt(sql, params).await {
+            Err(failure) if again == Again::May && failure.is_of_connection() => {
+                // The others may be as dead, and not know it yet.
+                self.pool.retain(|_, _| false);
+                self.attempt(sql, params).await
             }
-        };
-        both.await
+            other => other,
+        }
     }
 
     async fn attempt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {

@@ -199,15 +199,18 @@ impl PostgresError {
             {
                 Self::Login { at, user }
             }
-            // No password in the URL, and the server wants one.
-            None if config.get_password().is_none()
-                && error.to_string().contains("authentication") =>
-            {
+            // The server wants a password, and the URL has none.
+            None if config.get_password().is_none() && asks_for_password(&error) => {
                 Self::Login { at, user }
             }
             Some(_) | None => Self::Unreachable { at, source: error.into() },
         }
     }
+}
+
+fn asks_for_password(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.to_string().contains("password"))
 }
 
 /// One connection, beside the pool, and the task that drives it.

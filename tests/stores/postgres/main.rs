@@ -1,5 +1,6 @@
 //! The store in PostgreSQL, on real servers that these tests start and stop themselves.
 
+#![expect(clippy::disallowed_methods, reason = "a stopwatch")]
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -8,5 +9,11 @@
 )]
 
 mod contract;
+mod faults;
+mod feed;
+mod plans;
+mod proxy;
 mod server;
+mod starting;
 mod tenancy;
+mod words;

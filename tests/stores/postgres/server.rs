@@ -26,7 +26,7 @@ use tokio_postgres::NoTls;
 
 /// Runs the server until this process closes the pipe, which it does by ending, too; and then cleans up.
 const UNTIL_CLOSED: &str = r#"
-trap '' INT
+trap '' INT; exec 2>>"$LOG"
 "$@" >>"$LOG" 2>&1 </dev/null &
 server=$!
 echo $server
@@ -139,6 +139,74 @@ impl Server {
         server
     }
 
+    /// Over the data in this folder.
+    fn over(folder: PathBuf, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let (port, running) = (free_port(), Mutex::new(None));
+        let server = Self { folder, port, settings, running, owner: owner() };
+        server.run();
+        server
+    }
+
+    /// A standby of this one.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = self.folder.with_extension("standby");
+        fs::create_dir(&folder).unwrap();
+        chown(&folder, Some(self.owner.0), Some(self.owner.1)).unwrap();
+        let copied = as_owner(program("pg_basebackup"), self.owner)
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "admin",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "-p",
+            ])
+            .arg(self.port.to_string())
+            .arg("-D")
+            .arg(folder.join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        Self::over(folder, IN_HASTE)
+    }
+
+    /// From now on everybody but its owner needs a password, and this is somebody with one.
+    pub(crate) async fn ask_for_passwords(&self, user: &str, password: &str) {
+        let admin = self.admin().await;
+        let sql = format!("CREATE ROLE {user} LOGIN PASSWORD '{password}'");
+        admin.batch_execute(&sql).await.unwrap();
+        let file = self.folder.join("data").join("pg_hba.conf");
+        fs::write(file, "host all admin all trust\nhost all all all scram-sha-256\n").unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        // Until the postmaster has read it.
+        let words = format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port);
+        while tokio_postgres::connect(&words, NoTls).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// A disk of sixteen megabytes.
+    pub(crate) fn small_disk(&self) -> Disk {
+        let path = self.folder.with_extension("disk");
+        fs::create_dir(&path).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let why = String::from_utf8_lossy(&mounted.stderr);
+        assert!(mounted.status.success(), "a small disk takes root and CAP_SYS_ADMIN: {why}");
+        let disk = Disk(path);
+        chown(disk.path(), Some(self.owner.0), Some(self.owner.1)).unwrap();
+        disk
+    }
+
     /// Starts it again, over the data that it left.
     pub(crate) fn run(&self) {
         let mut command = as_owner("sh", self.owner);
@@ -217,6 +285,18 @@ impl Server {
         }
     }
 
+    /// All of it at once, as when the power goes; the data stay.
+    pub(crate) fn kill(&self) {
+        self.send(Signal::KILL);
+        let Running { mut shell, .. } = self.running.lock().unwrap().take().unwrap();
+        std::io::Write::write_all(&mut shell.stdin.take().unwrap(), b"keep\n").unwrap();
+        shell.wait().unwrap();
+    }
+
+    pub(crate) fn pause(&self) {
+        self.send(Signal::STOP);
+    }
+
     pub(crate) fn go_on(&self) {
         self.send(Signal::CONT);
     }
@@ -245,5 +325,36 @@ impl Drop for Server {
             drop(shell.wait());
         }
         drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// A disk that can be filled. Gone with this value.
+pub(crate) struct Disk(PathBuf);
+
+impl Disk {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Until nothing goes on it any more.
+    pub(crate) fn fill(&self) {
+        let mut ballast = fs::File::create(self.ballast()).unwrap();
+        while std::io::Write::write_all(&mut ballast, &[0; 4096]).is_ok() {}
+    }
+
+    pub(crate) fn make_room(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Also where somebody still has a file open on it.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+        drop(fs::remove_dir(&self.0));
     }
 }

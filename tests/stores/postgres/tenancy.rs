@@ -49,7 +49,13 @@ impl Place {
         let admin = server.admin().await;
         let mut sql = String::new();
         for gone in GONE.lock().unwrap().drain(..) {
-            sql += &format!("DROP SCHEMA IF EXISTS {gone} CASCADE; DROP ROLE IF EXISTS {gone};");
+            sql += &format!(
+                "DO $$ BEGIN
+                     IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{gone}') THEN
+                         DROP OWNED BY {gone} CASCADE; DROP ROLE {gone};
+                     END IF;
+                 END $$;"
+            );
         }
         sql += &format!("CREATE ROLE {name} LOGIN; CREATE SCHEMA {name} AUTHORIZATION {name};");
         admin.batch_execute(&sql).await.unwrap();
@@ -64,17 +70,23 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {
-        // By the socket: it is what costs least.
-        let folder = self.server.folder().display();
-        let port = self.server.port();
-        let words = format!("host={folder} port={port} user={} dbname=postgres", self.name);
-        PostgresConfig::new(&words, key()).connections(4).timeout(Duration::from_secs(20))
+        PostgresConfig::new(&self.words(), key()).connections(4).timeout(Duration::from_secs(20))
+    }
+
+    /// By the socket: it is what costs least.
+    pub(crate) fn words(&self) -> String {
+        let (folder, port) = (self.server.folder().display(), self.server.port());
+        format!("host={folder} port={port} user={} dbname=postgres", self.name)
+    }
+
+    /// By way of another port: somebody stands between.
+    pub(crate) fn config_at(&self, port: u16) -> PostgresConfig {
+        let url = format!("postgres://{}@127.0.0.1:{port}/postgres", self.name);
+        PostgresConfig::new(&url, key()).connections(4).timeout(Duration::from_secs(20))
     }
 
     pub(crate) async fn client(&self) -> Client {
-        let port = self.server.port();
-        server::connect(&format!("host=127.0.0.1 port={port} user={} dbname=postgres", self.name))
-            .await
+        server::connect(&self.words()).await
     }
 
     /// Every row of every table.

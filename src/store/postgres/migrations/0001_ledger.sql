@@ -116,7 +116,7 @@ CREATE INDEX annul_entry_due ON annul_entry (due);
 -- 6 expired, 7 reused, 8 a successor is another grant's, 9 the horizon is to be raised first, and nothing was done.
 CREATE FUNCTION annul_rotate(
     in_namespace bigint, in_digest bytea, in_token_key bytea, in_everything_key bytea, in_client bytea,
-    in_now bigint, in_grace_ends bigint, in_latest bigint, in_kept bigint, in_in_flight bigint,
+    in_now bigint, in_grace bigint, in_latest bigint, in_kept bigint, in_in_flight bigint,
     in_digests bytea[], in_token_keys bytea[], in_kinds smallint[], in_consumed boolean[], in_generations integer[],
     in_expiries bigint[], in_dues bigint[], in_counterparts bytea[],
     OUT outcome smallint, OUT covered_by smallint, OUT spent annul_token
@@ -150,9 +150,9 @@ BEGIN
     next_generation := old.generation + 1;
     SELECT * INTO family FROM annul_family f WHERE f.key = old.grant_key FOR NO KEY UPDATE;
     IF old.consumed THEN
-        -- Only the generation before the present one, and only for so long: in_grace_ends is the earliest exchange whose
-        -- window is still open.
-        found_in_grace := FOUND AND family.generation = next_generation AND family.rotated_at > in_grace_ends;
+        -- Only the generation before the present one, and only for so long. A clock that went back opens no window.
+        found_in_grace := FOUND AND family.generation = next_generation
+            AND greatest(in_now - family.rotated_at, 0) < in_grace;
         IF NOT found_in_grace THEN
             INSERT INTO annul_entry AS e
                 (key, namespace, kind, at, until, due, name, reason, actor)
