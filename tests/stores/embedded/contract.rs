@@ -3,7 +3,6 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use annul::DigestKey;
 use annul::EmbeddedStore;
 use annul::Namespace;
 use annul::store::StoreError;
@@ -15,10 +14,7 @@ use annul::testkit::store;
 use annul::testkit::sweep;
 
 use crate::folder::Folder;
-
-fn key() -> DigestKey {
-    DigestKey::new(&[7; 32])
-}
+use crate::key;
 
 /// The store in this folder, as one tenant sees it, with another beside it.
 fn fixture(folder: &Arc<Folder>, name: &str) -> Result<Fixture, StoreError> {

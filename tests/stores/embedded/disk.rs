@@ -1,0 +1,333 @@
+//! A disk that is full, and one that stands still.
+
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use annul::EmbeddedStore;
+use annul::Reason;
+use annul::Revocation;
+use annul::Revoked;
+use annul::Target;
+use annul::TokenState;
+use annul::store::StoreError;
+use annul::store::StoreErrorKind;
+use annul::store::TokenStore;
+use annul::store::embedded::EmbeddedOptions;
+
+use crate::NOW;
+use crate::folder::Folder;
+use crate::is_revoked;
+use crate::issue;
+use crate::key;
+use crate::revoke;
+use crate::state;
+
+/// Long enough for a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn run(command: &str, arguments: &[&str]) {
+    let output = Command::new(command).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "`{command} {}` failed (these tests mount file systems, which takes root): {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A file system of its own, unmounted when it is dropped.
+struct Mount {
+    folder: Folder,
+    frozen: bool,
+    /// What it lies in, if not in memory.
+    image: Option<Folder>,
+}
+
+impl Mount {
+    fn small(megabytes: usize) -> Self {
+        let folder = Folder::new();
+        let size = format!("size={megabytes}m");
+        run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", folder.path().to_str().unwrap()]);
+        Self { folder, frozen: false, image: None }
+    }
+
+    /// One that can be made to stand still, and whose disk can be looked at.
+    fn in_a_file() -> Self {
+        let image = Folder::new();
+        let file = image.path().join("image");
+        File::create(&file).unwrap().set_len(128 << 20).unwrap();
+        run("mkfs.ext4", &["-q", file.to_str().unwrap()]);
+        Self::of_image(image)
+    }
+
+    fn of_image(image: Folder) -> Self {
+        let folder = Folder::new();
+        let file = image.path().join("image");
+        let (file, at) = (file.to_str().unwrap(), folder.path().to_str().unwrap());
+        run("mount", &["-o", "loop", file, at]);
+        Self { folder, frozen: false, image: Some(image) }
+    }
+
+    /// What is on the disk at this moment, and nothing of what the kernel still has in memory: the machine after a power
+    /// cut.
+    fn after_a_power_cut(&self) -> Self {
+        let copy = Folder::new();
+        let image = self.image.as_ref().unwrap().path().join("image");
+        run("cp", &["--sparse=always", image.to_str().unwrap(), copy.path().to_str().unwrap()]);
+        Self::of_image(copy)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn store(&self) -> std::path::PathBuf {
+        self.path().join("store")
+    }
+
+    /// Until its file is removed, nothing else fits.
+    fn fill(&self) {
+        let mut ballast = File::create(self.path().join("ballast")).unwrap();
+        for piece in [1 << 16, 1 << 12, 1] {
+            while ballast.write_all(&vec![1; piece]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.path().join("ballast")).unwrap();
+    }
+
+    fn freeze(&mut self) {
+        run("fsfreeze", &["-f", self.path().to_str().unwrap()]);
+        self.frozen = true;
+    }
+
+    fn thaw(&mut self) {
+        run("fsfreeze", &["-u", self.path().to_str().unwrap()]);
+        self.frozen = false;
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let path = self.path().to_owned();
+        if self.frozen {
+            drop(Command::new("fsfreeze").arg("-u").arg(&path).status());
+        }
+        // Lazily: a test that fails may still have the store open.
+        drop(Command::new("umount").arg("-l").arg(&path).status());
+    }
+}
+
+fn is_unavailable<T>(answer: Result<T, StoreError>) -> bool {
+    answer.is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)
+}
+
+/// Repeats it until it succeeds, as a client does that is answered 503.
+async fn at_last<T, F>(attempt: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let began = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+                assert!(began.elapsed() < PATIENCE, "it never resumed: {error:?}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_unavailable_loses_nothing_and_is_forgiven_by_itself() {
+    let mount = Mount::small(48);
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    let mut revoked = Vec::new();
+    for n in 0..50 {
+        issue(&store, &format!("t{n}")).await.unwrap();
+    }
+    for round in 0..3 {
+        mount.fill();
+        // The journal may have some room left in its last page.
+        let mut refused = 0;
+        for n in 0..2_000 {
+            let name = format!("{round}-{n}");
+            match revoke(&store, &name).await {
+                Ok(_) => revoked.push(name),
+                Err(error) => {
+                    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+                    assert!(error.suggested_retry().is_some());
+                    refused += 1;
+                }
+            }
+            if refused == 20 {
+                break;
+            }
+        }
+        assert_eq!(refused, 20, "the disk was never full");
+        // Readers go on, and see what is on disk.
+        let spared = format!("t{}", 40 + round);
+        assert_eq!(state(&store, &spared).await.unwrap(), Some(TokenState::Active));
+        assert!(is_unavailable(revoke(&store, &spared).await));
+        assert_eq!(state(&store, &spared).await.unwrap(), Some(TokenState::Active));
+        mount.empty();
+        let name = format!("t{round}");
+        at_last(|| revoke(&store, &name)).await;
+        assert!(is_revoked(state(&store, &name).await.unwrap()));
+        revoked.push(name);
+    }
+    drop(store);
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    for name in revoked {
+        assert_eq!(revoke(&store, &name).await.unwrap(), Revoked::Already, "{name} was forgotten");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_under_load_loses_nothing() {
+    let mount = Mount::small(40);
+    let store = Arc::new(EmbeddedStore::open(mount.store(), &key()).unwrap());
+    // Until writing out what has gathered in memory fails, or the journal does.
+    let callers: Vec<_> = (0..16)
+        .map(|caller| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut revoked = Vec::new();
+                for n in 0.. {
+                    let name = format!("{caller}-{n}-{}", "x".repeat(2_000));
+                    match revoke(&*store, &name).await {
+                        Ok(_) => revoked.push(name),
+                        Err(error) => {
+                            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+                            return revoked;
+                        }
+                    }
+                }
+                revoked
+            })
+        })
+        .collect();
+    let mut revoked = Vec::new();
+    for caller in callers {
+        revoked.extend(caller.await.unwrap());
+    }
+    assert!(revoked.len() > 1_000, "only {} were written", revoked.len());
+    run("mount", &["-o", "remount,size=400m", mount.path().to_str().unwrap()]);
+    at_last(|| revoke(&*store, "after")).await;
+    drop(store);
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    assert_eq!(revoke(&store, "after").await.unwrap(), Revoked::Already);
+    for name in revoked {
+        assert_eq!(revoke(&store, &name).await.unwrap(), Revoked::Already, "{name} was forgotten");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_stands_still_is_unavailable_in_time_and_resumes_by_itself() {
+    let mut mount = Mount::in_a_file();
+    let time_out = Duration::from_millis(400);
+    let store = EmbeddedOptions::new(mount.store()).time_out(time_out).open(&key()).unwrap();
+    for name in ["before", "during", "later"] {
+        issue(&store, name).await.unwrap();
+    }
+    revoke(&store, "before").await.unwrap();
+    mount.freeze();
+    // The first is stuck on the disk, the second waits behind it.
+    let began = Instant::now();
+    let both = async { tokio::join!(revoke(&store, "during"), revoke(&store, "later")) };
+    let (first, second) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    assert!(is_unavailable(first) && is_unavailable(second));
+    // The clock of the store is no finer than its watch; a machine under load may be late, but not by much.
+    assert!(began.elapsed() > time_out / 2, "{:?}", began.elapsed());
+    let third = tokio::time::timeout(PATIENCE, revoke(&store, "during")).await.unwrap();
+    assert!(is_unavailable(third));
+    // What was acknowledged is answered from what is in memory, and what was not is not claimed.
+    assert!(is_revoked(state(&store, "before").await.unwrap()));
+    assert_eq!(state(&store, "later").await.unwrap(), Some(TokenState::Active));
+    mount.thaw();
+    at_last(|| revoke(&store, "later")).await;
+    assert!(is_revoked(state(&store, "later").await.unwrap()));
+    // Stuck is not lost: it went on its way when the disk did, or was never begun; asked again it is so.
+    let during = Revocation::by_operator(Target::Grant("during".into()), Reason::Logout, NOW);
+    store.revoke(&during).await.unwrap();
+    assert!(is_revoked(state(&store, "during").await.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_on_the_disk_and_not_on_its_way_there() {
+    let mount = Mount::in_a_file();
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    for n in 0..20 {
+        let name = format!("t{n}");
+        issue(&store, &name).await.unwrap();
+        revoke(&store, &name).await.unwrap();
+        if n % 5 == 0 {
+            let rest = mount.after_a_power_cut();
+            let after = EmbeddedStore::open(rest.store(), &key()).unwrap();
+            for n in 0..=n {
+                let found = state(&after, &format!("t{n}")).await.unwrap();
+                assert!(is_revoked(found), "t{n} was revoked, and is {found:?} after a power cut");
+            }
+        }
+    }
+}
+
+/// The journal that is being written, and how long it is without the zeros at its end.
+fn journal(folder: &Path) -> (std::path::PathBuf, usize) {
+    let data = fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let journals = data.filter(|path| path.extension() == Some("jnl".as_ref()));
+    let path = journals.max().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let length = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    (path, length)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_a_power_cut_tore_is_left_out_and_the_rest_is_there() {
+    let folder = Folder::in_memory();
+    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    issue(&store, "before").await.unwrap();
+    revoke(&store, "before").await.unwrap();
+    let (path, before) = journal(folder.path());
+    // The last batch: say that nobody was told of it.
+    let long = "x".repeat(100);
+    let names: Vec<String> = (0..12).map(|n| format!("{n}-{long}")).collect();
+    let grant = annul::Grant::new("torn", "web", NOW).scope(long.as_str());
+    let tokens: Vec<_> = names
+        .iter()
+        .map(|name| annul::NewToken::refresh(annul::PresentedToken::new(name), NOW + crate::DAY))
+        .collect();
+    annul::store::TokenLedger::issue(&store, grant, &tokens, NOW).await.unwrap();
+    drop(store);
+    let (_, after) = journal(folder.path());
+    let whole = fs::read(&path).unwrap();
+    assert!(after - before > 3_000, "the batch is {} bytes", after - before);
+    let cuts = (before + 1..after).step_by(97).chain([after - 1]).map(|cut| cut..whole.len());
+    // A sector that did not come to disk, where a later one did.
+    let holes = (before.div_ceil(512) * 512..after - 512).step_by(512).map(|hole| hole..hole + 512);
+    for torn in cuts.chain(holes) {
+        let mut bytes = whole.clone();
+        bytes[torn.clone()].fill(0);
+        fs::write(&path, bytes).unwrap();
+        let store = EmbeddedStore::open(folder.path(), &key());
+        let store = store.unwrap_or_else(|error| panic!("without {torn:?}: {error}"));
+        assert!(is_revoked(state(&store, "before").await.unwrap()), "without {torn:?}");
+        for name in &names {
+            assert_eq!(state(&store, name).await.unwrap(), None, "without {torn:?}");
+        }
+        // And it goes on from there.
+        issue(&store, "after").await.unwrap();
+        drop(store);
+        let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+        assert_eq!(state(&store, "after").await.unwrap(), Some(TokenState::Active));
+    }
+}
