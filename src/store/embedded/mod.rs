@@ -59,6 +59,7 @@ pub use open::OpenError;
 
 use bell::Bell;
 use engine::Engine;
+use open::Found;
 use queue::Answer;
 use queue::Ending;
 use queue::Queue;
@@ -184,20 +185,23 @@ impl EmbeddedOptions {
     ///
     /// - [`OpenError`]: what is wrong, and what to do about it. Nothing was changed, and nothing is half open.
     pub fn open(self, key: &DigestKey) -> Result<EmbeddedStore, OpenError> {
-        open::check(&self.folder, key)?;
+        let found = open::check(&self.folder, key)?;
         let operations = Arc::new(AtomicU64::new(0));
-        let engine =
-            Engine::open(&self.folder.join(open::DATA), self.cache, Arc::clone(&operations))
-                .map_err(|error| open::of_engine(&self.folder, error))?;
-        // Once more, now that nobody else can be at it.
-        open::check(&self.folder, key)?;
-        let place = open::begin(&engine, &self.folder)?;
+        let data = self.folder.join(open::DATA);
+        let engine = Engine::open(&data, self.cache, Arc::clone(&operations))
+            .map_err(|error| open::of_engine(&self.folder, error))?;
+        let is_new = matches!(found, Found::Nothing(_));
+        let place = open::begin(&engine, &self.folder, is_new)?;
+        if let Found::Nothing(making) = found {
+            making.finish(&self.folder, key)?;
+        }
         let readers = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8));
         let shared = Shared {
             folder: self.folder,
             cache: self.cache,
             retention: self.retention,
             operations,
+            commits: AtomicU64::new(0),
             engine: RwLock::new(Some(engine)),
             writes: Queue::new(CAPACITY, 1),
             reads: Queue::new(CAPACITY, readers),
@@ -219,6 +223,7 @@ struct Shared {
     cache: u64,
     retention: Retention,
     operations: Arc<AtomicU64>,
+    commits: AtomicU64,
     /// None where it has failed and could not be opened again yet.
     engine: RwLock<Option<Engine>>,
     writes: Queue<Write>,
@@ -327,6 +332,11 @@ impl EmbeddedStore {
     /// How many records the store has asked its engine to read and to write since it was opened: for a metric.
     pub fn operations(&self) -> u64 {
         self.root.shared.operations.load(Relaxed)
+    }
+
+    /// How often it has waited for the disk to write since it was opened: for a metric. Many operations share one.
+    pub fn commits(&self) -> u64 {
+        self.root.shared.commits.load(Relaxed)
     }
 
     /// A digest of everything in it, in all namespaces: two copies with the same one hold the same.

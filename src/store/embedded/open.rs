@@ -107,33 +107,92 @@ pub enum OpenError {
     },
 }
 
+/// Where an [`EmbeddedStore`](crate::store::EmbeddedStore) stands when it is opened.
+pub(super) enum Found {
+    /// There is none yet. Whoever holds this makes it, and nobody else does.
+    Nothing(Making),
+    Store,
+}
+
+/// The mark of a store that is being made, until its label is written. What a kill leaves behind in between was never
+/// anybody's: nothing was acknowledged.
+pub(super) struct Making {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _file: File,
+}
+
 /// Checks the folder, and makes it where there is none.
-pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<(), OpenError> {
+pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<Found, OpenError> {
     let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
     if folder.exists() && !folder.is_dir() {
         return Err(OpenError::NotAFolder { folder: folder.to_owned() });
     }
     fs::create_dir_all(folder).map_err(failed)?;
-    let label = match fs::read(folder.join(LABEL)) {
-        Ok(label) => label,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut others = fs::read_dir(folder).map_err(failed)?;
-            // The one of our own that a kill may have left behind.
-            let other = |entry: &io::Result<fs::DirEntry>| match entry {
-                Ok(entry) => entry.file_name() != NEW_LABEL,
-                Err(_) => true,
-            };
-            if others.any(|entry| other(&entry)) {
-                return Err(OpenError::NotAStore { folder: folder.to_owned() });
-            }
-            return write_label(folder, key).map_err(failed);
+    if find_label(folder, key)? {
+        return Ok(Found::Store);
+    }
+    let begun = folder.join(MAKING).exists();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let ours = name == MAKING || begun && (name == DATA || name == NEW_LABEL);
+        if !ours {
+            return Err(OpenError::NotAStore { folder: folder.to_owned() });
         }
-        Err(error) => return Err(failed(error)),
-    };
-    read_label(folder, &String::from_utf8_lossy(&label), key)
+    }
+    let making = begin_making(folder)?;
+    // Somebody may have made it before we had the lock.
+    if find_label(folder, key)? {
+        return Ok(Found::Store);
+    }
+    let data = folder.join(DATA);
+    if data.exists() {
+        fs::remove_dir_all(data).map_err(failed)?;
+    }
+    Ok(Found::Nothing(making))
+}
+
+#[expect(clippy::incompatible_msrv, reason = "this feature needs a later Rust than the others")]
+fn begin_making(folder: &Path) -> Result<Making, OpenError> {
+    let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
+    let path = folder.join(MAKING);
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Making { path, _file: file }),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
+        Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+impl Making {
+    /// From here on it is a store.
+    pub(super) fn finish(self, folder: &Path, key: &DigestKey) -> Result<(), OpenError> {
+        let finish = || {
+            write_label(folder, key)?;
+            fs::remove_file(&self.path)
+        };
+        finish().map_err(|source| OpenError::Io { folder: folder.to_owned(), source })
+    }
+}
+
+/// Whether there is a label, which has to be of this version and this key.
+fn find_label(folder: &Path, key: &DigestKey) -> Result<bool, OpenError> {
+    match fs::read(folder.join(LABEL)) {
+        Ok(label) => {
+            read_label(folder, &String::from_utf8_lossy(&label), key)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(OpenError::Io { folder: folder.to_owned(), source }),
+    }
+    if !folder.join(DATA).is_dir() {
+        let why = format!("its folder `{DATA}` is missing");
+        return Err(OpenError::Damaged { folder: folder.to_owned(), why });
+    }
+    Ok(true)
 }
 
 const NEW_LABEL: &str = "annul-store.new";
+const MAKING: &str = "annul-store.making";
 
 /// The key in a form that tells whether another is the same, and nothing else about it.
 fn check_value(key: &DigestKey) -> String {
@@ -181,7 +240,7 @@ pub(super) fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
 }
 
 /// Writes down that the store was opened; how far its feed goes.
-pub(super) fn begin(engine: &Engine, folder: &Path) -> Result<u64, OpenError> {
+pub(super) fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError> {
     let damaged = |why: String| OpenError::Damaged { folder: folder.to_owned(), why };
     let source = |error: StoreError| {
         let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -190,6 +249,9 @@ pub(super) fn begin(engine: &Engine, folder: &Path) -> Result<u64, OpenError> {
     let store: StoreRow = read_row(engine, Space::Meta, STORE).map_err(source)?.unwrap_or_default();
     let openings: OpeningsRow =
         read_row(engine, Space::Meta, OPENINGS).map_err(source)?.unwrap_or_default();
+    if openings.openings.is_empty() && !is_new {
+        return Err(damaged("its files are gone".to_owned()));
+    }
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(|error| damaged(error.to_string()))?;
     let openings = feed::opened(openings, u64::from_le_bytes(name), store.place);

@@ -114,11 +114,14 @@ impl<T> Drop for Answer<T> {
     }
 }
 
-/// How long to wait for a job.
+/// How long to wait, and for how many jobs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Wait {
+    /// Not at all: whoever asks has other things to do.
     No,
-    For(Duration),
+    /// For so many, but no longer than that.
+    For(usize, Duration),
+    /// For one.
     Long,
 }
 
@@ -139,6 +142,8 @@ struct Jobs<J> {
     waiting: VecDeque<(u64, J)>,
     /// The slots of the jobs that each thread has taken.
     at_work: Vec<Vec<(u64, Arc<dyn Settle>)>>,
+    /// How many have to wait before a thread is woken.
+    wanted: usize,
     /// The time, in looks of the watch.
     now: u64,
     open: bool,
@@ -153,8 +158,9 @@ impl<J> std::fmt::Debug for Jobs<J> {
 impl<J: Job> Queue<J> {
     pub(super) fn new(capacity: usize, threads: usize) -> Self {
         let at_work = (0..threads).map(|_| Vec::new()).collect();
+        let waiting = VecDeque::new();
         Self {
-            state: Mutex::new(Jobs { waiting: VecDeque::new(), at_work, now: 0, open: true }),
+            state: Mutex::new(Jobs { waiting, at_work, wanted: 1, now: 0, open: true }),
             arrived: Condvar::new(),
             capacity,
         }
@@ -171,8 +177,11 @@ impl<J: Job> Queue<J> {
         }
         let now = jobs.now;
         jobs.waiting.push_back((now, job));
+        let enough = jobs.waiting.len() >= jobs.wanted;
         drop(jobs);
-        self.arrived.notify_one();
+        if enough {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -183,18 +192,17 @@ impl<J: Job> Queue<J> {
         if let Some(at_work) = jobs.at_work.get_mut(thread) {
             at_work.retain(|(_, slot)| wait == Wait::No && !slot.is_settled());
         }
-        let idle = |jobs: &mut Jobs<J>| jobs.waiting.is_empty() && jobs.open;
-        jobs = match wait {
-            Wait::No => jobs,
-            Wait::For(time) => {
-                let waited = self.arrived.wait_timeout_while(jobs, time, idle);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            Wait::Long => {
-                let waited = self.arrived.wait_while(jobs, idle);
-                waited.unwrap_or_else(PoisonError::into_inner)
-            }
-        };
+        let idle = |jobs: &mut Jobs<J>| jobs.waiting.len() < jobs.wanted && jobs.open;
+        if let Wait::For(count, time) = wait {
+            jobs.wanted = count;
+            let waited = self.arrived.wait_timeout_while(jobs, time, idle);
+            jobs = waited.unwrap_or_else(PoisonError::into_inner).0;
+            jobs.wanted = 1;
+        }
+        if wait == Wait::Long {
+            let waited = self.arrived.wait_while(jobs, idle);
+            jobs = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         if jobs.waiting.is_empty() && !jobs.open {
             return None;
         }

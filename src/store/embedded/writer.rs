@@ -11,9 +11,12 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use crate::clock::Stopwatch as _;
+use crate::clock::SystemStopwatch;
 use crate::clock::Timestamp;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
@@ -55,6 +58,9 @@ const BEHIND: Duration = Duration::from_millis(2);
 
 /// How long to leave an engine that could not be opened alone, where nobody asks for it.
 const REST: Duration = Duration::from_millis(200);
+
+/// The longest to wait for callers who are expected back.
+const LONGEST_LINGER: Duration = Duration::from_millis(1);
 
 /// What has to fit on the disk before an engine that ran out of room is opened again.
 const ROOM: usize = 1 << 20;
@@ -169,24 +175,20 @@ pub(super) struct Writer<'s> {
     /// Nothing that is due stands before this. What was swept leaves a trail that the engine clears away later, and every
     /// sweep would walk along it.
     swept_to: Option<Bytes>,
+    /// How many callers the last batch had, and how long it took.
+    last: (usize, Duration),
 }
 
 impl<'s> Writer<'s> {
     pub(super) const fn new(shared: &'s Shared) -> Self {
-        Self { shared, sweeps: VecDeque::new(), swept_to: None }
+        let last = (0, Duration::ZERO);
+        Self { shared, sweeps: VecDeque::new(), swept_to: None, last }
     }
 
     /// Until the store is closed and everything is answered.
     pub(super) fn run(mut self) {
         loop {
-            let wait = if !self.sweeps.is_empty() {
-                Wait::No
-            } else if self.shared.engine().is_none() {
-                Wait::For(REST)
-            } else {
-                Wait::Long
-            };
-            let Some(jobs) = self.shared.writes.take(0, MOST, wait) else {
+            let Some(jobs) = self.next() else {
                 break;
             };
             let mut writes = Vec::with_capacity(jobs.len());
@@ -208,7 +210,35 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// What has come for the next batch.
+    fn next(&self) -> Option<Vec<Write>> {
+        let take = |wait| self.shared.writes.take(0, MOST, wait);
+        if !self.sweeps.is_empty() {
+            return take(Wait::No);
+        }
+        if self.shared.engine().is_none() {
+            return take(Wait::For(1, REST));
+        }
+        // Many callers who were answered together come back together, but not in the same instant: to go ahead with the
+        // first of them would make all others wait for two fsyncs.
+        let (callers, took) = self.last;
+        if callers > 1 {
+            let linger = (took / 4).min(LONGEST_LINGER);
+            let jobs = take(Wait::For(callers, linger))?;
+            if !jobs.is_empty() {
+                return Some(jobs);
+            }
+        }
+        take(Wait::Long)
+    }
+
     fn round(&mut self, writes: &[Write]) {
+        let stopwatch = SystemStopwatch::start();
+        self.try_round(writes);
+        self.last = (writes.len(), stopwatch.elapsed());
+    }
+
+    fn try_round(&mut self, writes: &[Write]) {
         let mut failure = match self.attempt(writes) {
             Ok(written) => return self.settle(written),
             Err(failure) => failure,
@@ -268,6 +298,7 @@ impl<'s> Writer<'s> {
         let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
         if !batch.is_empty() {
             engine.commit(batch.into_writes())?;
+            self.shared.commits.fetch_add(1, Relaxed);
         }
         if let Ok(Some(row)) = place {
             self.shared.bell.ring(row.place);

@@ -10,6 +10,7 @@ mod disk;
 mod folder;
 mod kill;
 mod opening;
+mod sharing;
 
 use std::time::Duration;
 

@@ -150,12 +150,35 @@ async fn it_is_opened_once_at_a_time_by_whichever_process() {
 
 #[tokio::test]
 async fn a_store_whose_making_was_cut_off_is_made_again() {
-    // What a kill leaves behind: a label that has not got its name yet; a label without data.
     let folder = Folder::in_memory();
-    fs::write(folder.path().join("annul-store.new"), "annul embed").unwrap();
+    made(&folder).await;
+    // What a kill leaves behind that came before the label was written.
+    for name in ["annul-store.new", "annul-store.making"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    fs::remove_file(folder.path().join("annul-store")).unwrap();
+    fs::remove_file(folder.path().join("data/version")).unwrap();
     made(&folder).await;
     still_good(&folder).await;
-    fs::remove_dir_all(folder.path().join("data")).unwrap();
-    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
-    assert_eq!(state(&store, "dead").await.unwrap(), None);
+    let names = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 2, "something is left over in {:?}", files(folder.path()));
+}
+
+#[tokio::test]
+async fn data_without_a_label_are_left_alone_and_a_label_without_data_is_no_empty_store() {
+    let folder = Folder::in_memory();
+    made(&folder).await;
+    let (label, data) = (folder.path().join("annul-store"), folder.path().join("data"));
+    let written = fs::read(&label).unwrap();
+    fs::remove_file(&label).unwrap();
+    let error = refused(folder.path(), &key(), &["no embedded store"]);
+    assert!(matches!(error, OpenError::NotAStore { .. }));
+    fs::write(&label, written).unwrap();
+    still_good(&folder).await;
+    fs::remove_dir_all(&data).unwrap();
+    let error = refused(folder.path(), &key(), &["`data` is missing", "put back a copy"]);
+    assert!(matches!(error, OpenError::Damaged { .. }));
+    fs::create_dir(&data).unwrap();
+    let error = EmbeddedStore::open(folder.path(), &key()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
 }
