@@ -114,6 +114,7 @@
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
 //! | `embedded` | `EmbeddedStore`: durable in one folder, without a server; needs Rust 1.90 | no | fjall and the forty crates it is made of, getrandom, postcard |
 //! | `postgres` | `store::PostgresStore` | no | tokio-postgres, deadpool-postgres, tokio's `net`, `rt`, `sync` and `time` |
+//! | `redis` | `RedisStore`: Redis or Valkey, one server or a Cluster | no | redis, getrandom, tokio's `net`, `rt`, `sync` and `time` |
 //! | `argon2` | `SecretHash`, `SecretHashing`: client secrets that people chose | no | argon2, tokio's `sync`, getrandom |
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `rt` and `sync`, getrandom |
 //! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `rt` and `sync` |
@@ -215,6 +216,8 @@ pub use secret::Secret;
 pub use store::EmbeddedStore;
 #[cfg(feature = "memory")]
 pub use store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 pub use token::DigestKey;
 pub use token::Grant;
 pub use token::NewToken;

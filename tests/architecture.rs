@@ -39,6 +39,7 @@ const IMPLEMENTATIONS: &[&str] = &[
     "store/layered",
     "store/memory",
     "store/postgres",
+    "store/redis",
     "throttle/limiter",
 ];
 
@@ -51,8 +52,16 @@ const FEATURE_FUNCTIONS: &[(&str, &str)] = &[
 ];
 
 /// Types with a second public path: the words that every host writes are at the root too.
-const TWO_PATHS: &[&str] =
-    &["Cascade", "EmbeddedStore", "LogoutSuccess", "MemoryStore", "Policy", "Request", "Response"];
+const TWO_PATHS: &[&str] = &[
+    "Cascade",
+    "EmbeddedStore",
+    "LogoutSuccess",
+    "MemoryStore",
+    "Policy",
+    "RedisStore",
+    "Request",
+    "Response",
+];
 
 const LONGEST: usize = 600;
 

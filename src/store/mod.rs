@@ -34,6 +34,8 @@ pub mod memory;
 mod owned;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod retention;
 #[cfg(feature = "embedded")]
 mod stored;
@@ -60,6 +62,8 @@ pub use postgres::PostgresError;
 pub use postgres::PostgresMigration;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
 pub use retention::Retention;
 
 /// Finds tokens and revokes them: all that the endpoints need.

@@ -1,0 +1,40 @@
+-- What every script begins with. KEYS[1] is the shard's own record, `{prefix:namespace:shard}m`; every other key of the
+-- script carries the same hash tag, so that all of them are in one slot. Behind the tag one letter says what it is:
+--   m  hash: h, z: the two horizons; f: the last place swept; l: the last place written; epoch
+--   t  token record, e  entry of the ledger, s  session, n  family of refresh tokens: strings, with a head of fixed places
+--   x  stream: the feed
+--   q  list: what falls due within one WIDTH of time; Q  sorted set: which of those lists there are
+-- Instants are milliseconds since 1970. Numbers in heads are big endian.
+local tag = string.sub(KEYS[1], 1, -2)
+local FLIGHT = 600000 -- Retention::IN_FLIGHT
+local MARGIN = 86400000 -- how much later than due Redis itself forgets
+local WIDTH = 600000
+local FAR = 9000000000000000 -- below 2^53: doubles are exact up to here
+
+local function unpacked(value, from)
+  return (struct.unpack('>I8', value, from))
+end
+
+local function packed(number)
+  return struct.pack('>I8', math.min(number, FAR))
+end
+
+-- Lets a key live until `ttl` at least.
+local function lasts(key, ttl)
+  if redis.call('PEXPIRETIME', key) < ttl then
+    redis.call('PEXPIREAT', key, ttl)
+  end
+end
+
+-- Has a sweep look at `member` once `due` has passed. An instant that has moved since is seen to then.
+local function remind(member, due)
+  local slice = math.ceil(due / WIDTH)
+  local name = string.format('%.0f', slice)
+  local list = tag .. 'q' .. name
+  if redis.call('RPUSH', list, member) == 1 then
+    local ttl = math.min(slice * WIDTH, FAR) + 2 * MARGIN
+    redis.call('PEXPIREAT', list, ttl)
+    redis.call('ZADD', tag .. 'Q', slice, name)
+    lasts(tag .. 'Q', ttl)
+  end
+end

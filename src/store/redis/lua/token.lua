@@ -1,0 +1,24 @@
+-- A token record, counted from 1 as Lua does: version (1), kind (2), expiry (3), due (11), login (19), generation (27,
+-- 4 bytes), the exchange that consumed it (31, 16 bytes, zeros while there was none), id of the grant (47, 16 bytes),
+-- number of targets (63), the targets, 17 bytes each (64), length of what is the token's own (2 bytes), that, and then the
+-- grant, both of which only the caller reads.
+local UNSPENT = string.rep('\0', 16)
+
+local function spent_by(value)
+  return string.sub(value, 31, 46)
+end
+
+local function grant_of(value)
+  return string.sub(value, 47, 62)
+end
+
+-- Records a token. A record that is there stays as it is; false if it is another grant's, or of another kind.
+local function put(key, id, value, ttl)
+  local known = redis.call('GET', key)
+  if known then
+    return string.sub(known, 2, 2) == string.sub(value, 2, 2) and grant_of(known) == grant_of(value)
+  end
+  redis.call('SET', key, value, 'PXAT', ttl)
+  remind('t' .. id, unpacked(value, 11))
+  return true
+end

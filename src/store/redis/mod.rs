@@ -1,0 +1,266 @@
+//! Redis and Valkey: one server, or a Cluster.
+//!
+//! # What is where
+//!
+//! Every key begins with a hash tag, `{prefix:namespace:shard}`, and everything that one script touches carries the same:
+//! so each script is one step in one slot, on a single server and in a Cluster alike. What a revocation points at decides
+//! its shard: the entry, its line in the feed and, for a token, the token's record are there together. *Revoke* is one call
+//! of one script.
+//!
+//! # What covers what, across shards
+//!
+//! A token's record and the entries that may cover it are in several shards, and no step spans two. Three rules make up
+//! for that.
+//!
+//! 1. *Find* reads the record first and the entries then. An entry that was written before the look-up began is seen.
+//! 2. *Issue* first announces the token's expiry in the shard of every target, and only then records it. In each shard that
+//!    raises the horizon, which is how long a new entry has to last, and looks for an entry that is there, in one step. So
+//!    an entry for one of its targets is either there to be held for as long as the token lives, or comes later and finds
+//!    the horizon raised. Whatever fails or hangs up on the way, no token is recorded that was not announced.
+//! 3. Redis forgets by its own clock, and by that clock an entry is never forgotten before a record that it covers: the
+//!    horizon has a second hand, the latest instant at which Redis itself forgets one of those records. A clock that is
+//!    wrong, by any amount, makes tokens unknown and not good.
+//!
+//! *Rotate* spends the token in its own shard, in the same step that looks for an entry for it alone; its successors are
+//! recorded after that, announced before. What is lost on the way costs the grace window's second attempt, never two live
+//! generations.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::id::Namespace;
+use crate::id::SessionId;
+use crate::revocation::Revocation;
+use crate::revocation::Revoked;
+use crate::store::Changes;
+use crate::store::FeedCursor;
+use crate::store::Issued;
+use crate::store::Retention;
+use crate::store::RevocationFeed;
+use crate::store::Rotated;
+use crate::store::Rotation;
+use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::Sweep;
+use crate::store::SweepBudget;
+use crate::store::Swept;
+use crate::store::TokenLedger;
+use crate::store::TokenStore;
+use crate::token::DigestKey;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+use crate::token::TokenRecord;
+use crate::token::TokenTypeHint;
+
+mod codec;
+mod config;
+mod error;
+mod exchange;
+mod feed;
+mod keys;
+mod ledger;
+mod link;
+mod script;
+mod session;
+mod start;
+mod sweep;
+mod tokens;
+
+pub use config::RedisConfig;
+pub use error::RedisStartError;
+use keys::Space;
+use link::Link;
+
+/// How much later than due Redis itself forgets, where no sweep comes: `MARGIN` in `lua/common.lua`.
+const MARGIN: u64 = 86_400_000;
+
+/// The latest instant that scripts compute with: `FAR` in `lua/common.lua`.
+const FAR: u64 = 9_000_000_000_000_000;
+
+/// A store in Redis or Valkey, 7 or later: for many processes that share one.
+///
+/// Revoking anything is one call of one script, however many tokens it covers. On a single server finding, issuing and
+/// exchanging are one round trip each; in a Cluster two, two and five. No call takes longer than the
+/// [time-out](RedisConfig::timeout): then it is `Unavailable`, perhaps done, and service resumes by itself.
+///
+/// ```no_run
+/// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+/// use annul::client::RegisteredClients;
+/// use annul::store::redis::RedisConfig;
+/// use annul::{Authority, DigestKey, RedisStore};
+///
+/// let key = DigestKey::new(&[7; 32]); // from wherever the deployment keeps its secrets
+/// let store = RedisStore::connect(RedisConfig::new("redis://127.0.0.1:6379", key)).await?;
+/// let authority = Authority::new(store, RegisteredClients::default());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What an acknowledged revocation survives
+///
+/// | | process killed | server lost, replica promoted |
+/// |---|---|---|
+/// | no `appendonly` | what the last snapshot had | what was replicated by then: usually all but milliseconds |
+/// | `appendfsync everysec` | all but the last second | the same |
+/// | `appendfsync always` | everything | the same |
+/// | with [`require_replicas`](RedisConfig::require_replicas) | as above | everything, if a replica that had it is promoted |
+///
+/// Redis elects without asking who has what, so of several replicas require all. `min-replicas-to-write` beside it keeps a
+/// primary that is cut off from going on alone: it then answers neither revocations nor checks. A replica never answers for
+/// this store, because a script that may write is refused there.
+///
+/// # Time
+///
+/// What happens when is decided by the instants that are passed in. Redis itself forgets by its own clock, a day later than
+/// [`Sweep::sweep`] would, so a timer that sweeps keeps memory small but is not needed to keep it bounded. Only one thing
+/// depends on it: that a consumed refresh token of a family which outlives it by a day is still recognised as reuse.
+///
+/// # What it does not do
+///
+/// There is no TLS in it; put a TLS proxy on the same machine where the network is not yours. Every check in a Cluster looks
+/// at the entry for [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
+#[derive(Clone)]
+pub struct RedisStore {
+    root: Arc<Root>,
+    space: Space,
+}
+
+/// What every namespace shares.
+struct Root {
+    link: Link,
+    key: DigestKey,
+    prefix: String,
+    shards: u16,
+    retention: Retention,
+    /// Where the next sweep begins.
+    step: AtomicUsize,
+}
+
+impl RedisStore {
+    /// Connects, sees to it that the server keeps what it is told, and founds the store under its prefix if there is none.
+    ///
+    /// # Errors
+    ///
+    /// - [`RedisStartError`]: what is wrong, and what to do about it. Nothing was started.
+    pub async fn connect(config: RedisConfig) -> Result<Self, RedisStartError> {
+        let address = config.address()?;
+        let link = Link::new(&address, config.timeout, config.replicas)
+            .map_err(RedisStartError::unreachable)?;
+        let shards = start::start(&config, &address, &link).await?;
+        let RedisConfig { key, prefix, retention, .. } = config;
+        let space = Space::new(&prefix, shards, &key, &Namespace::default());
+        let step = AtomicUsize::new(0);
+        let root = Arc::new(Root { link, key, prefix, shards, retention, step });
+        Ok(Self { root, space })
+    }
+
+    /// The same server, as another tenant sees it: it finds, revokes and sweeps nothing of this one's.
+    ///
+    /// ```no_run
+    /// # use annul::{Namespace, RedisStore};
+    /// # fn demo(store: RedisStore) {
+    /// let other = store.namespace(&Namespace::new("tenant-b"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn namespace(&self, namespace: &Namespace) -> Self {
+        let root = &self.root;
+        let space = Space::new(&root.prefix, root.shards, &root.key, namespace);
+        Self { root: Arc::clone(root), space }
+    }
+
+    fn is_one_shard(&self) -> bool {
+        self.root.shards <= 1
+    }
+}
+
+/// As a number for the scripts, which compute with doubles.
+fn millis(instant: Timestamp) -> u64 {
+    instant.as_unix_millis().min(FAR)
+}
+
+/// When Redis itself may forget what is due at `due`.
+fn forgotten(due: Timestamp) -> u64 {
+    millis(due).saturating_add(MARGIN).min(FAR)
+}
+
+/// Bytes that nobody has chosen before.
+fn random() -> Result<[u8; 16], StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StoreError::unavailable(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.root.prefix)
+            .field("shards", &self.root.shards)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenStore for RedisStore {
+    async fn find(
+        &self,
+        token: PresentedToken<'_>,
+        _hint: Option<TokenTypeHint<'_>>,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        // One key space for all kinds: the hint cannot matter.
+        self.root.link.within(self.find_token(token)).await
+    }
+
+    async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        self.root.link.within(self.apply(revocation)).await
+    }
+}
+
+#[async_trait]
+impl TokenLedger for RedisStore {
+    async fn issue(
+        &self,
+        grant: Grant,
+        tokens: &[NewToken<'_>],
+        now: Timestamp,
+    ) -> Result<Issued, StoreError> {
+        let dead = self.root.link.within(self.record(&grant, tokens, 0, now)).await?;
+        Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
+    }
+
+    async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
+        self.root.link.within(self.exchange(rotation)).await
+    }
+
+    async fn open_session(&self, session: Session) -> Result<(), StoreError> {
+        self.root.link.within(self.open(session)).await
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        self.root.link.within(self.find_session(id)).await
+    }
+}
+
+#[async_trait]
+impl Sweep for RedisStore {
+    async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError> {
+        self.sweep_shards(now, budget).await
+    }
+}
+
+#[async_trait]
+impl RevocationFeed for RedisStore {
+    async fn changes(
+        &self,
+        after: Option<&FeedCursor>,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        self.root.link.within(self.read_feed(after, limit.max(1))).await
+    }
+}

@@ -1,0 +1,116 @@
+//! The scripts. One call of one of them is one operation on one shard: it happens as a whole or not at all.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+use redis::Script as Hashed;
+
+/// One script.
+pub(super) struct Script {
+    source: &'static str,
+    hash: LazyLock<String>,
+    /// Whether it writes what must not be lost.
+    writes: bool,
+}
+
+/// A call of a script with its keys and arguments.
+pub(super) struct Call {
+    script: &'static Script,
+    keys: Vec<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    /// The first key says which shard it is.
+    pub(super) fn new(script: &'static Script, key: Vec<u8>) -> Self {
+        Self { script, keys: vec![key], arguments: Vec::new() }
+    }
+
+    pub(super) fn key(mut self, key: Vec<u8>) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    pub(super) fn argument(mut self, argument: impl Into<Vec<u8>>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub(super) fn number(self, number: u64) -> Self {
+        self.argument(number.to_string())
+    }
+
+    pub(super) const fn writes(&self) -> bool {
+        self.script.writes
+    }
+
+    /// Of the keys that decide where the call goes, the first.
+    pub(super) fn slot_key(&self) -> &[u8] {
+        self.keys.first().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// By its hash, which is short.
+    pub(super) fn by_hash(&self) -> Cmd {
+        self.command("EVALSHA", &self.script.hash)
+    }
+
+    /// With its source, for a server that has not seen it yet; it keeps it.
+    pub(super) fn by_source(&self) -> Cmd {
+        self.command("EVAL", self.script.source)
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len());
+        for part in self.keys.iter().chain(&self.arguments) {
+            command.arg(part.as_slice());
+        }
+        command
+    }
+}
+
+/// Each begins with what Redis has to know: a script without `allow-oom` is refused as a whole where memory is full, and
+/// one without `no-writes`, which is all of them, is refused by a replica.
+macro_rules! scripts {
+    ($($(#[$docs:meta])* $NAME:ident = $flags:literal, [$($part:literal),+];)+) => {
+        $(
+            $(#[$docs])*
+            pub(super) static $NAME: Script = Script {
+                source: concat!("#!lua", $flags, "\n", $(include_str!(concat!("lua/", $part, ".lua"))),+),
+                hash: LazyLock::new(|| Hashed::new($NAME.source).get_hash().to_owned()),
+                writes: $flags.is_empty(),
+            };
+        )+
+
+        #[cfg(test)]
+        pub(super) static ALL: &[(&str, &Script)] = &[$((stringify!($NAME), &$NAME)),+];
+    };
+}
+
+scripts! {
+    DUE = " flags=allow-oom", ["common", "horizon", "token", "due"];
+    FAMILY = "", ["common", "window", "family"];
+    FEED = " flags=allow-oom", ["common", "feed"];
+    FIND = " flags=allow-oom", ["common", "entry", "find"];
+    ISSUE = "", ["common", "horizon", "entry", "token", "issue"];
+    LOOK = " flags=allow-oom", ["look"];
+    REVOKE = "", ["common", "token", "revoke"];
+    ROTATE = "", ["common", "horizon", "entry", "token", "window", "rotate"];
+    SESSION = "", ["common", "horizon", "session"];
+    SPEND = "", ["common", "token", "spend"];
+    START = "", ["start"];
+    SWEEP = " flags=allow-oom", ["common", "token", "sweep"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_says_first_what_it_is() {
+        for (name, script) in ALL {
+            assert!(script.source.starts_with("#!lua"), "{name}");
+            assert_eq!(script.hash.len(), 40, "{name}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Sessions.
+
+use crate::clock::Timestamp;
+use crate::id::SessionId;
+use crate::revocation::Target;
+use crate::store::Retention;
+use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::redis::RedisStore;
+use crate::store::redis::codec;
+use crate::store::redis::forgotten;
+use crate::store::redis::keys::Named;
+use crate::store::redis::keys::Part;
+use crate::store::redis::millis;
+use crate::store::redis::script::Call;
+use crate::store::redis::script::SESSION;
+use crate::store::redis::tokens::Announced;
+use crate::store::redis::tokens::bytes;
+use crate::store::redis::tokens::parts;
+
+/// How often others may be quicker.
+const ATTEMPTS: usize = 64;
+
+impl RedisStore {
+    /// Announces the session as it will be, and writes it if it still is what it was taken for. So nobody joins or prolongs
+    /// a session that was not announced, however many are at it.
+    pub(super) async fn open(&self, session: Session) -> Result<(), StoreError> {
+        let id = self.space.session(session.id());
+        let mut known = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let joined = match known.as_slice() {
+                [] => session.clone(),
+                known => {
+                    let mut joined = codec::session_from_bytes(known)?;
+                    joined.join(&session)?;
+                    joined
+                }
+            };
+            let due = joined.expires_at() + self.root.retention.refresh_tokens;
+            // What is asked for in its last moment is on its way for a little longer.
+            let announced = Announced {
+                expiry: millis(joined.expires_at() + Retention::IN_FLIGHT),
+                forgotten: forgotten(due),
+                login: joined.started_at(),
+            };
+            self.announce(&self.targets_of(&joined), announced).await?;
+            let due = Timestamp::from_unix_millis(millis(due));
+            let call = Call::new(&SESSION, self.space.shard_key(self.space.shard(&id)))
+                .key(self.space.key(Part::Session, &id))
+                .key(self.space.key(Part::Entry, &id))
+                .argument(*id.as_bytes())
+                .argument(known.as_slice())
+                .argument(codec::session_to_bytes(&joined, due))
+                .number(millis(joined.expires_at()))
+                .number(announced.forgotten);
+            let Some([outcome, told]) = parts(self.root.link.call(&call).await?) else {
+                return Err(StoreError::corrupt("an answer of another kind"));
+            };
+            match bytes(outcome).as_slice() {
+                b"done" => return Ok(()),
+                b"ended" => return Err(StoreError::conflict("the session was logged out")),
+                _ => known = bytes(told),
+            }
+        }
+        Err(StoreError::conflict("too many joined the session at once"))
+    }
+
+    pub(super) async fn find_session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        match self.look(Part::Session, &self.space.session(id), 0).await?.as_slice() {
+            [] => Ok(None),
+            known => codec::session_from_bytes(known).map(Some),
+        }
+    }
+
+    /// What ends the login of a session without naming it.
+    fn targets_of(&self, session: &Session) -> Vec<Named> {
+        let subject = session.subject();
+        let mut targets = vec![Target::Everything, Target::Subject(subject.clone())];
+        for client in session.clients() {
+            targets.push(Target::Client(client.clone()));
+            targets.push(Target::SubjectAtClient(subject.clone(), client.clone()));
+        }
+        let named = |target: &Target| Named { kind: target.kind(), id: self.space.target(target) };
+        targets.iter().map(named).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! What is seen to before a store is handed out.
+
+use std::fmt::Write as _;
+
+use redis::Client;
+use redis::Cmd;
+use redis::ErrorKind;
+use redis::RedisError;
+use redis::ServerErrorKind;
+use redis::Value;
+use redis::cluster_routing::MultipleNodeRoutingInfo;
+use redis::cluster_routing::ResponsePolicy;
+use redis::cluster_routing::RoutingInfo;
+
+use crate::store::redis::config::Address;
+use crate::store::redis::config::MOST_SHARDS;
+use crate::store::redis::config::RedisConfig;
+use crate::store::redis::error::RedisStartError;
+use crate::store::redis::link::Connection;
+use crate::store::redis::link::Link;
+use crate::store::redis::script::Call;
+use crate::store::redis::script::START;
+use crate::token::DigestKey;
+
+/// What the data look like. Another number is another layout, which this version does not read.
+const SCHEMA: u16 = 1;
+
+/// How many shards a namespace has in a cluster: enough that each is small, few enough to look at all of them.
+const CLUSTER_SHARDS: u16 = 64;
+
+/// Looks at every server, then at the data; founds them if there are none. The number of shards.
+pub(super) async fn start(
+    config: &RedisConfig,
+    address: &Address,
+    link: &Link,
+) -> Result<u16, RedisStartError> {
+    let starting = async {
+        look_at_the_first(address).await?;
+        let mut connection = link.open().await.map_err(|error| refusal(&error))?;
+        for info in infos(&mut connection).await? {
+            look_at(&info, config)?;
+        }
+        found(config, link.is_cluster(), &mut connection).await
+    };
+    // What is asked here is asked of several servers in turn.
+    let Ok(shards) = tokio::time::timeout(config.timeout * 8, starting).await else {
+        return Err(RedisStartError::Unreachable("no answer in time".to_owned()));
+    };
+    shards
+}
+
+/// One server tells whether it is a node of a cluster; a client for the other kind only says that it is confused.
+async fn look_at_the_first(address: &Address) -> Result<(), RedisStartError> {
+    let mut failure = RedisStartError::Unreachable("no host was given".to_owned());
+    for node in &address.nodes {
+        let client = Client::open(node.clone()).map_err(|error| refusal(&error))?;
+        let opened = client.get_multiplexed_async_connection().await;
+        let mut connection = match opened {
+            Ok(connection) => Connection::Single(connection),
+            Err(error) => {
+                failure = refusal(&error);
+                continue;
+            }
+        };
+        let info = text(connection.send(redis::cmd("INFO")).await)?;
+        return match (field(&info, "redis_mode"), address.is_cluster) {
+            (Some("cluster"), false) => Err(RedisStartError::IsACluster),
+            (Some("standalone" | "sentinel"), true) => Err(RedisStartError::NotACluster),
+            (Some(_) | None, _) => Ok(()),
+        };
+    }
+    Err(failure)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
+/// What every server says of itself: replicas of a cluster too, which may be primaries tomorrow.
+async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartError> {
+    let command: Cmd = redis::cmd("INFO");
+    let Connection::Cluster(cluster) = connection else {
+        return Ok(vec![text(connection.send(command).await)?]);
+    };
+    let all = (MultipleNodeRoutingInfo::AllNodes, None::<ResponsePolicy>);
+    let told = cluster.route_command(command, RoutingInfo::MultiNode(all)).await;
+    let told = told.and_then(Value::extract_error).map_err(|error| refusal(&error))?;
+    let infos: Vec<Value> = match told {
+        Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
+        Value::Array(infos) => infos
+            .into_iter()
+            .filter_map(|pair| match pair {
+                Value::Array(pair) => pair.into_iter().nth(1),
+                info => Some(info),
+            })
+            .collect(),
+        info => vec![info],
+    };
+    infos.into_iter().map(|info| text(Ok(info))).collect()
+}
+
+fn look_at(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
+    if field(info, "loading") == Some("1") {
+        return Err(RedisStartError::Loading("it says so itself".to_owned()));
+    }
+    let in_cluster = field(info, "redis_mode") == Some("cluster");
+    if field(info, "role") == Some("slave") && !in_cluster {
+        return Err(RedisStartError::Replica);
+    }
+    // Valkey says what it is in a field of its own; as Redis it calls itself 7.2, which is what it grew out of.
+    let version = field(info, "redis_version").unwrap_or_default();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < 7) {
+        return Err(RedisStartError::TooOld(version.to_owned()));
+    }
+    match (field(info, "maxmemory"), field(info, "maxmemory_policy")) {
+        (_, Some("noeviction")) | (Some("0"), _) => Ok(()),
+        _ if config.memory_policy_is_known => Ok(()),
+        (_, Some(policy)) => Err(RedisStartError::Evicting(policy.to_owned())),
+        (_, None) => Err(RedisStartError::MemoryPolicyUnknown),
+    }
+}
+
+async fn found(
+    config: &RedisConfig,
+    is_cluster: bool,
+    connection: &mut Connection,
+) -> Result<u16, RedisStartError> {
+    let default = if is_cluster { CLUSTER_SHARDS } else { 1 };
+    let shards = config.shards.unwrap_or(default).clamp(1, MOST_SHARDS);
+    let check = key_check(&config.key);
+    let call = Call::new(&START, format!("{{{}:store}}", config.prefix).into_bytes())
+        .number(u64::from(SCHEMA))
+        .number(u64::from(shards))
+        .argument(check.as_str());
+    let told = connection.send(call.by_source()).await.and_then(Value::extract_error);
+    let told = told.map_err(|error| refusal(&error))?;
+    let told: Vec<Option<String>> =
+        redis::from_redis_value(told).map_err(RedisStartError::unreachable)?;
+    let [schema, known_shards, known_check] = told.as_slice() else {
+        return Err(RedisStartError::Unreachable("an answer of another kind".to_owned()));
+    };
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<u16>().ok());
+    if number(schema) != Some(SCHEMA) {
+        let found = schema.clone().unwrap_or_else(|| "none".to_owned());
+        return Err(RedisStartError::OtherSchema { found, known: SCHEMA });
+    }
+    if known_check.as_deref() != Some(check.as_str()) {
+        return Err(RedisStartError::WrongKey);
+    }
+    let found = number(known_shards).unwrap_or_default();
+    match config.shards {
+        Some(asked) if asked != found => Err(RedisStartError::OtherShards { found, asked }),
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// Tells one digest key from another, and nothing about either.
+fn key_check(key: &DigestKey) -> String {
+    let mut text = String::new();
+    for byte in key.derive("annul key check", "").iter().take(16) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
+fn refusal(error: &RedisError) -> RedisStartError {
+    let told = error.to_string();
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => RedisStartError::Refused(told),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RedisStartError::Refused(told),
+        ErrorKind::Server(ServerErrorKind::BusyLoading) => RedisStartError::Loading(told),
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => RedisStartError::Replica,
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => RedisStartError::Refused(told),
+        _ => RedisStartError::Unreachable(told),
+    }
+}
+
+fn text(told: Result<Value, RedisError>) -> Result<String, RedisStartError> {
+    let told = told.and_then(Value::extract_error).map_err(|error| refusal(&error))?;
+    redis::from_redis_value(told).map_err(RedisStartError::unreachable)
+}
+
+fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}

@@ -1,0 +1,16 @@
+//! `RedisStore` on real servers, which the tests start themselves.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and measures time"
+)]
+
+mod contract;
+mod faults;
+mod lasting;
+mod load;
+mod servers;
+mod starting;
