@@ -74,3 +74,29 @@ impl Drop for Beyond<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_and_whoever_has_left_is_forgotten() {
+        let bell = Bell::default();
+        bell.ring(3);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(bell.beyond(2)).poll(&mut context).is_ready());
+        {
+            let mut waiting = pin!(bell.beyond(3));
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            assert_eq!(lock(&bell.waiting).wakers.len(), 1);
+            bell.ring(3);
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+            bell.ring(4);
+            assert!(waiting.as_mut().poll(&mut context).is_ready());
+        }
+        assert!(lock(&bell.waiting).wakers.is_empty());
+    }
+}

@@ -1,6 +1,8 @@
 //! Everything in one folder: a store that lasts, without a server.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,6 +77,10 @@ use writer::Writer;
 
 /// How many requests may wait for the disk.
 const CAPACITY: usize = 8_192;
+
+/// The shortest time-out and the longest.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// A store in a folder of its own: durable, without a server, for one process.
 ///
@@ -163,12 +169,13 @@ impl EmbeddedOptions {
         self
     }
 
-    /// After how long a caller is told that the store is unavailable. By default five seconds.
+    /// After how long a caller is told that the store is unavailable. By default five seconds; between ten milliseconds and
+    /// a day.
     ///
     /// The operation may happen all the same, later: then repeating it changes nothing.
     #[must_use]
-    pub const fn time_out(mut self, time_out: Duration) -> Self {
-        self.time_out = time_out;
+    pub fn time_out(mut self, time_out: Duration) -> Self {
+        self.time_out = time_out.clamp(SHORTEST, LONGEST);
         self
     }
 
@@ -241,7 +248,7 @@ impl Shared {
     fn reopen(&self) -> bool {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         // First: its lock on the folder goes with it.
-        drop(engine.take());
+        close(&mut engine);
         let operations = Arc::clone(&self.operations);
         *engine = Engine::open(&self.folder.join(open::DATA), self.cache, operations).ok();
         engine.is_some()
@@ -298,8 +305,15 @@ impl Drop for Root {
         if let Some(watch) = lock(&self.watch).take() {
             drop(watch.join());
         }
-        *self.shared.engine.write().unwrap_or_else(PoisonError::into_inner) = None;
+        close(&mut self.shared.engine.write().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// Closes an engine, which may have panicked before and may do so again.
+fn close(engine: &mut Option<Engine>) {
+    let engine = AssertUnwindSafe(|| drop(engine.take()));
+    // What it did not close, the next opening finds locked, and says so.
+    catch_unwind(engine).unwrap_or_default();
 }
 
 impl EmbeddedStore {

@@ -128,7 +128,7 @@ pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<Found, OpenError> 
     if folder.exists() && !folder.is_dir() {
         return Err(OpenError::NotAFolder { folder: folder.to_owned() });
     }
-    fs::create_dir_all(folder).map_err(failed)?;
+    make_folder(folder).map_err(failed)?;
     if find_label(folder, key)? {
         return Ok(Found::Store);
     }
@@ -206,8 +206,32 @@ fn write_label(folder: &Path, key: &DigestKey) -> io::Result<()> {
     write!(file, "annul embedded store\nformat {FORMAT}\nkey {}\n", check_value(key))?;
     file.sync_all()?;
     fs::rename(&new, folder.join(LABEL))?;
-    // The name is on disk when the folder is.
+    sync_folder(folder)?;
+    match folder.canonicalize()?.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Who may read it knows who uses which client, though no token.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// A name is on disk when its folder is.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Where folders cannot be opened, the system sees to it.
+#[cfg(not(unix))]
+const fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn read_label(folder: &Path, label: &str, key: &DigestKey) -> Result<(), OpenError> {

@@ -283,3 +283,95 @@ pub(super) fn watch<A: Job, B: Job>(
         reads.look();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+    use crate::store::StoreErrorKind;
+
+    struct Count(u32, Arc<Slot<u32>>);
+
+    impl Job for Count {
+        fn slot(&self) -> Arc<dyn Settle> {
+            Arc::<Slot<_>>::clone(&self.1)
+        }
+    }
+
+    fn put(queue: &Queue<Count>, number: u32) -> Result<Answer<u32>, StoreError> {
+        let (slot, answer) = slot();
+        queue.put(Count(number, slot))?;
+        Ok(answer)
+    }
+
+    /// What there is of an answer; nothing while it is waited for.
+    fn poll(answer: &mut Answer<u32>) -> Option<Result<u32, StoreErrorKind>> {
+        match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer.map_err(|error| error.kind())),
+            Poll::Pending => None,
+        }
+    }
+
+    const UNAVAILABLE: Option<Result<u32, StoreErrorKind>> = Some(Err(StoreErrorKind::Unavailable));
+
+    #[test]
+    fn a_full_queue_refuses_and_a_closed_one_too() {
+        let queue = Queue::new(2, 1);
+        let mut kept: Vec<_> = (0..2).map(|number| put(&queue, number).unwrap()).collect();
+        assert!(put(&queue, 2).is_err());
+        let jobs = queue.take(0, 1, Wait::Long).unwrap();
+        jobs.iter().for_each(|Count(number, slot)| slot.answer(Ok(*number)));
+        assert_eq!(poll(&mut kept[0]), Some(Ok(0)));
+        assert_eq!(poll(&mut kept[1]), None);
+        kept.push(put(&queue, 2).unwrap());
+        queue.close();
+        assert!(put(&queue, 3).is_err());
+        // What was left before is still done.
+        assert_eq!(queue.take(0, 9, Wait::Long).unwrap().len(), 2);
+        assert!(queue.take(0, 9, Wait::Long).is_none());
+    }
+
+    #[test]
+    fn whoever_has_waited_for_a_time_out_is_refused_in_the_queue_and_at_work() {
+        let queue = Queue::new(9, 1);
+        let mut at_work = put(&queue, 0).unwrap();
+        let jobs = queue.take(0, 1, Wait::Long).unwrap();
+        let mut waiting = put(&queue, 1).unwrap();
+        queue.look();
+        let mut later = put(&queue, 2).unwrap();
+        for _ in 1..LOOKS {
+            assert_eq!(poll(&mut at_work), None);
+            assert_eq!(poll(&mut waiting), None);
+            queue.look();
+        }
+        assert_eq!(poll(&mut at_work), UNAVAILABLE);
+        assert_eq!(poll(&mut waiting), UNAVAILABLE);
+        assert_eq!(poll(&mut later), None);
+        // Too late: the first answer counts.
+        jobs.iter().for_each(|Count(number, slot)| slot.answer(Ok(*number)));
+        // And what was refused in the queue is not done behind its caller's back.
+        let jobs = queue.take(0, 9, Wait::Long).unwrap();
+        assert_eq!(jobs.iter().map(|job| job.0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_many_than_was_said() {
+        let queue = Queue::new(9, 1);
+        let _one = put(&queue, 0).unwrap();
+        let jobs = queue.take(0, 9, Wait::For(5, Duration::from_millis(1))).unwrap();
+        assert_eq!(jobs.len(), 1);
+        assert!(queue.take(0, 9, Wait::For(5, Duration::from_millis(1))).unwrap().is_empty());
+        let _two = [put(&queue, 1).unwrap(), put(&queue, 2).unwrap()];
+        assert_eq!(queue.take(0, 9, Wait::For(2, Duration::MAX)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_dropped_answer_is_waited_for_by_nobody() {
+        let queue = Queue::new(9, 1);
+        drop(put(&queue, 0).unwrap());
+        let jobs = queue.take(0, 9, Wait::Long).unwrap();
+        assert!(jobs[0].slot().is_settled());
+        jobs[0].1.answer(Ok(0));
+    }
+}

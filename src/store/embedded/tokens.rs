@@ -207,6 +207,11 @@ fn insert(
     let counterpart = token.counterpart.as_ref().map(|kept| kept.expose_secret());
     if let Some(known) = batch.read(Space::Tokens, key)? {
         let mut known: TokenRow<'_> = decode(&known)?;
+        let kind: TokenKind = known.kind.into();
+        if kind != token.kind {
+            // Twice in one call, as two things.
+            return Err(StoreError::conflict("a token of this value is of another kind"));
+        }
         if known.counterpart.is_none() && counterpart.is_some() {
             known.counterpart = counterpart;
             batch.put(Space::Tokens, key, &known)?;

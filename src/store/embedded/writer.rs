@@ -177,12 +177,14 @@ pub(super) struct Writer<'s> {
     swept_to: Option<Bytes>,
     /// How many callers the last batch had, and how long it took.
     last: (usize, Duration),
+    /// Whether the engine has to be opened again before it is asked to write.
+    broken: bool,
 }
 
 impl<'s> Writer<'s> {
     pub(super) const fn new(shared: &'s Shared) -> Self {
         let last = (0, Duration::ZERO);
-        Self { shared, sweeps: VecDeque::new(), swept_to: None, last }
+        Self { shared, sweeps: VecDeque::new(), swept_to: None, last, broken: false }
     }
 
     /// Until the store is closed and everything is answered.
@@ -239,23 +241,10 @@ impl<'s> Writer<'s> {
     }
 
     fn try_round(&mut self, writes: &[Write]) {
-        let mut failure = match self.attempt(writes) {
+        let why = match self.attempts(writes) {
             Ok(written) => return self.settle(written),
-            Err(failure) => failure,
-        };
-        self.swept_to = None;
-        // Where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange that came
-        // to disk would look like the reuse of its own token.
-        let may_repeat = matches!(failure, WriteError::Refused);
-        if may_repeat && self.reopen() {
-            failure = match self.attempt(writes) {
-                Ok(written) => return self.settle(written),
-                Err(failure) => failure,
-            };
-        }
-        let why = match failure {
-            WriteError::Failed(why) => why,
-            WriteError::Refused => "the disk does not take any more".to_owned(),
+            Err(WriteError::Failed(why)) => why,
+            Err(WriteError::Refused) => "the disk takes no more".to_owned(),
         };
         for write in writes {
             write.slot().refuse(&why);
@@ -263,6 +252,22 @@ impl<'s> Writer<'s> {
         for sweeping in self.sweeps.drain(..) {
             sweeping.slot.refuse(&why);
         }
+    }
+
+    /// Once, or twice: where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange
+    /// that came to disk would look like the reuse of its own token.
+    fn attempts(&mut self, writes: &[Write]) -> Result<Written, WriteError> {
+        if self.broken {
+            self.reopen()?;
+        }
+        let mut outcome = self.attempt(writes);
+        if matches!(outcome, Err(WriteError::Refused)) {
+            self.broken = true;
+            self.reopen()?;
+            outcome = self.attempt(writes);
+        }
+        self.broken = outcome.is_err();
+        outcome
     }
 
     /// Decides and writes.
@@ -348,11 +353,14 @@ impl<'s> Writer<'s> {
 
     /// Opens an engine that has failed again, once there is room for it. Until then the old one goes on answering readers:
     /// what it shows is on disk.
-    fn reopen(&self) -> bool {
-        if self.has_room().is_err() {
-            return false;
+    fn reopen(&mut self) -> Result<(), WriteError> {
+        self.has_room().map_err(|error| WriteError::Failed(error.to_string()))?;
+        self.swept_to = None;
+        if !self.shared.reopen() {
+            return Err(WriteError::Refused);
         }
-        self.shared.reopen()
+        self.broken = false;
+        Ok(())
     }
 
     fn has_room(&self) -> io::Result<()> {

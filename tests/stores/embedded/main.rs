@@ -8,6 +8,7 @@ mod clock;
 mod contract;
 mod disk;
 mod folder;
+mod hint;
 mod kill;
 mod opening;
 mod sharing;
