@@ -8,7 +8,7 @@ use crate::store::StoreError;
 pub(super) enum Failure {
     /// Nobody answered in time. The statement may have been done all the same.
     Late,
-    /// No connection was free in time.
+    /// Other statements took the time: no connection was free, or one was free too late.
     Busy,
     /// The database, or the way to it, said so.
     Postgres(tokio_postgres::Error),
@@ -67,10 +67,12 @@ fn of_postgres(error: tokio_postgres::Error) -> StoreError {
     match (code.code(), code.code().get(..2).unwrap_or_default()) {
         // A serialization failure or a deadlock: another one was first.
         (_, "40") => StoreError::conflict(error),
-        // Nothing is wrong with the data: what is stored there, or who may see it, is for the operator to mend.
+        // Nothing is wrong with the data: what this user may do is for the operator to mend.
         ("42501", _) => StoreError::unavailable(error),
-        // Values and names that make no sense, damage that the server has found.
-        (_, "21" | "22" | "23" | "42" | "XX") => StoreError::corrupt(error),
+        // Values and names that make no sense.
+        (_, "21" | "22" | "23" | "42") => StoreError::corrupt(error),
+        // Damage that the server has found. The rest of its class is what has no code of its own, a disk quota for one.
+        ("XX001" | "XX002", _) => StoreError::corrupt(error),
         (_, _) => StoreError::unavailable(error),
     }
 }

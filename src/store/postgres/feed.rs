@@ -218,7 +218,8 @@ impl Hints {
         if listener.as_ref().is_none_or(AbortHandle::is_finished) {
             let (config, heard) = (store.connection().clone(), self.heard.clone());
             let channel = format!("LISTEN annul_{}", store.channel());
-            *listener = Some(tokio::spawn(hear(config, channel, heard)).abort_handle());
+            let hearing = hear(config, store.link().within(), channel, heard);
+            *listener = Some(tokio::spawn(hearing).abort_handle());
         }
         drop(listener);
         self.heard.subscribe()
@@ -236,9 +237,14 @@ impl Drop for Hints {
 }
 
 /// Listens for as long as it is let, over a connection of its own.
-async fn hear(config: tokio_postgres::Config, channel: String, heard: watch::Sender<()>) {
+async fn hear(
+    config: tokio_postgres::Config,
+    within: Duration,
+    channel: String,
+    heard: watch::Sender<()>,
+) {
     loop {
-        if let Ok((client, mut connection)) = config.connect(NoTls).await {
+        if let Ok(Ok((client, mut connection))) = timeout(within, config.connect(NoTls)).await {
             let listening = async {
                 drop(client.batch_execute(&channel).await);
                 // What was told before is not told again.

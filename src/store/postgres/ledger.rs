@@ -20,7 +20,6 @@ use crate::store::postgres::statements;
 use crate::token::Grant;
 use crate::token::NewToken;
 use crate::token::TokenDigest;
-use crate::token::TokenRecord;
 
 /// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no grace
 /// window covers it.
@@ -212,7 +211,7 @@ impl PostgresStore {
                 .await?;
             let outcome: i16 = get(&row, 0)?;
             if outcome == 9 {
-                let (record, _) = rows::record(&row, 2, digest)?;
+                let record = rows::record(&row, 2, digest)?;
                 needed = needed.max(millis(record.expires_at()));
                 self.raise(needed).await?;
                 continue;
@@ -229,7 +228,7 @@ impl PostgresStore {
         row: &tokio_postgres::Row,
         digest: TokenDigest,
     ) -> Result<Rotated, StoreError> {
-        let record = || -> Result<TokenRecord, StoreError> { Ok(rows::record(row, 2, digest)?.0) };
+        let record = || rows::record(row, 2, digest);
         Ok(match outcome {
             0 => Rotated::Applied(record()?),
             1 => Rotated::AppliedInGrace(record()?),

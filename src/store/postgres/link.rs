@@ -11,6 +11,7 @@ use deadpool_postgres::Pool;
 use deadpool_postgres::PoolError;
 use deadpool_postgres::RecyclingMethod;
 use deadpool_postgres::Runtime;
+use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio_postgres::NoTls;
 use tokio_postgres::Row;
@@ -100,28 +101,35 @@ impl Link {
     }
 
     async fn attempt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
-        let mut lease: Option<Object> = None;
-        let asked = async {
-            let client = lease.insert(self.pool.get().await.map_err(of_pool)?);
-            let statement = client.prepare_cached(sql).await.map_err(Failure::Postgres)?;
-            client.query(&statement, params).await.map_err(Failure::Postgres)
+        let begun = Instant::now();
+        let client = match timeout(self.within, self.pool.get()).await {
+            Ok(client) => client.map_err(of_pool)?,
+            Err(_) => {
+                let status = self.pool.status();
+                return Err(if status.size < status.max_size {
+                    Failure::Late
+                } else {
+                    Failure::Busy
+                });
+            }
         };
         // A caller who hangs up gives the connection back with its statement on the way: the next one stands behind it.
-        let outcome = match timeout(self.within, asked).await {
-            Ok(outcome) => outcome,
-            Err(_) if lease.is_none() && self.pool.status().size >= self.pool.status().max_size => {
-                Err(Failure::Busy)
-            }
-            Err(_) => {
-                // The server cancels what takes too long, and says so. Where it says nothing, nobody is there, and the
-                // other connections lead nowhere too.
+        let asked = async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, params).await
+        };
+        let left = self.within.saturating_sub(begun.elapsed());
+        let outcome = match timeout(left, asked).await {
+            Ok(outcome) => outcome.map_err(Failure::Postgres),
+            // The server gives up what takes too long, and says so. Where it had the time and says nothing, nobody is
+            // there, and the other connections lead nowhere either.
+            Err(_) if left > patience(self.within) => {
                 self.pool.retain(|_, _| false);
                 Err(Failure::Late)
             }
+            Err(_) => Err(Failure::Busy),
         };
-        if outcome.as_ref().is_err_and(Failure::spoils)
-            && let Some(client) = lease.take()
-        {
+        if outcome.as_ref().is_err_and(Failure::spoils) {
             drop(Object::take(client));
         }
         outcome
@@ -145,10 +153,14 @@ fn of_pool(error: PoolError) -> Failure {
     }
 }
 
+/// After how long the server gives up: a little earlier than the client, so that it is heard.
+fn patience(within: Duration) -> Duration {
+    within * 9 / 10
+}
+
 /// What every connection is told first.
 fn setup(within: Duration) -> String {
-    // A little earlier than the client gives up, so that it hears that the server has.
-    let millis = (within.as_millis() * 9 / 10).max(1);
+    let millis = patience(within).as_millis().max(1);
     format!(
         // A revocation that was acknowledged is on disk, whatever the server's default is.
         "SELECT set_config('synchronous_commit', 'on', false)

@@ -267,7 +267,7 @@ impl TokenStore for PostgresStore {
         let Some(row) = found.first() else {
             return Ok(None);
         };
-        let (record, _) = rows::record(row, 0, digest)?;
+        let record = rows::record(row, 0, digest)?;
         Ok(Some(match get::<Option<i16>>(row, 12)? {
             Some(by) => record.with_state(TokenState::Revoked { by: rows::target_kind(by)? }),
             None => record,

@@ -1,5 +1,7 @@
 //! How things stand in the tables.
 
+use std::sync::Arc;
+
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
@@ -9,6 +11,7 @@ use crate::id::Subject;
 use crate::revocation::Actor;
 use crate::revocation::Reason;
 use crate::revocation::Target;
+use crate::secret::Secret;
 use crate::store::FeedEntry;
 use crate::store::Session;
 use crate::store::StoreError;
@@ -103,13 +106,12 @@ pub(super) fn record(
     row: &Row,
     first: usize,
     digest: TokenDigest,
-) -> Result<(TokenRecord, bool), StoreError> {
+) -> Result<TokenRecord, StoreError> {
     let kind = match get::<i16>(row, first)? {
         0 => TokenKind::AccessToken,
         1 => TokenKind::RefreshToken,
         unknown => return Err(corrupt(format!("a token is of kind {unknown}"))),
     };
-    let consumed: bool = get(row, first + 1)?;
     let authenticated_at = time(get(row, first + 4)?);
     let mut grant = Grant::new(name(row, first + 6)?, name(row, first + 7)?, authenticated_at);
     if let Some(subject) = optional_name(row, first + 8)? {
@@ -128,13 +130,10 @@ pub(super) fn record(
     let record = TokenRecord::new(digest.into(), kind, grant, expires_at)
         .with_issued_at(time(get(row, first + 2)?));
     let record = match optional_name(row, first + 11)? {
-        Some(counterpart) => {
-            record.with_counterpart(std::sync::Arc::new(crate::secret::Secret::new(counterpart)))
-        }
+        Some(counterpart) => record.with_counterpart(Arc::new(Secret::new(counterpart))),
         None => record,
     };
-    let state = if consumed { TokenState::Consumed } else { TokenState::Active };
-    Ok((record.with_state(state), consumed))
+    Ok(if get(row, first + 1)? { record.with_state(TokenState::Consumed) } else { record })
 }
 
 pub(super) fn session(row: &Row, id: &SessionId) -> Result<Session, StoreError> {

@@ -94,7 +94,13 @@ pub enum PostgresError {
 impl fmt::Display for PostgresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(_) => f.write_str("PostgreSQL did not do what it was asked at the start"),
+            Self::Failed(source) => {
+                f.write_str("PostgreSQL did not do what it was asked at the start")?;
+                match source.source() {
+                    Some(cause) => write!(f, ": {cause}"),
+                    None => Ok(()),
+                }
+            }
             Self::Login { at, user } => write!(
                 f,
                 "PostgreSQL at {at} does not let user `{user}` in: check the user and the password of the URL, and pg_hba.conf"
@@ -203,6 +209,7 @@ impl PostgresError {
             None if config.get_password().is_none() && asks_for_password(&error) => {
                 Self::Login { at, user }
             }
+            Some(code) if *code != SqlState::CANNOT_CONNECT_NOW => Self::Failed(error.into()),
             Some(_) | None => Self::Unreachable { at, source: error.into() },
         }
     }

@@ -55,7 +55,8 @@ ORDER BY w.key
 ON CONFLICT (key) DO NOTHING
 RETURNING e.key";
 
-/// Records tokens, and says whether an entry covers them, which then stays for as long as they do.
+/// Records tokens, and says whether an entry covers them, which then stays for as long as they do: to the horizon, which
+/// moves seldom, so that many tokens that are born dead write seldom.
 ///
 /// Nothing is done unless the horizon that this statement sees reaches `$2`.
 ///
@@ -63,7 +64,7 @@ RETURNING e.key";
 /// all entries that may cover them.
 pub(super) const ISSUE: &str = "\
 WITH ready AS MATERIALIZED (
-    SELECT FROM annul_namespace n WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
+    SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
 ), written AS (
     INSERT INTO annul_token
         (digest, kind, consumed, generation, issued_at, expires_at, due, authenticated_at, offline,
@@ -82,8 +83,9 @@ WITH ready AS MATERIALIZED (
     SELECT e.key, e.kind, e.until FROM ready, annul_entry e
     WHERE e.key = ANY ($23::bytea[]) AND (e.kind <= 2 OR e.at >= $4::bigint)
 ), held AS (
-    UPDATE annul_entry e SET until = greatest(e.until, $2::bigint)
-    FROM (SELECT l.key FROM annul_entry l
+    UPDATE annul_entry e SET until = greatest(e.until, r.horizon)
+    FROM ready r, (
+          SELECT l.key FROM annul_entry l
           WHERE l.key = ANY (ARRAY(SELECT c.key FROM covering c WHERE c.until < $2::bigint))
           ORDER BY l.key FOR NO KEY UPDATE) l
     WHERE e.key = l.key

@@ -53,7 +53,10 @@ CREATE TABLE annul_token (
     session          bytea,
     scope            bytea,
     counterpart      bytea
-) WITH (fillfactor = 90);  -- to be exchanged changes no index
+) WITH (
+    fillfactor = 90,  -- to be exchanged changes no index
+    autovacuum_vacuum_scale_factor = 0.02
+);
 CREATE INDEX annul_token_due ON annul_token (due);
 
 -- The refresh tokens of one grant that was exchanged at least once.
@@ -106,7 +109,7 @@ CREATE TABLE annul_entry (
     reason       text NOT NULL,
     actor        smallint NOT NULL,      -- 0 the operator, 1 the store, 2 a client
     actor_client bytea
-) WITH (fillfactor = 90);
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX annul_entry_feed ON annul_entry (namespace, place);
 CREATE INDEX annul_entry_due ON annul_entry (due);
 
@@ -125,6 +128,7 @@ DECLARE
     old annul_token;
     family annul_family;
     longest bigint;
+    horizon bigint;
     next_generation integer;
     found_in_grace boolean;
 BEGIN
@@ -139,7 +143,7 @@ BEGIN
         ORDER BY e.kind LIMIT 1;
     IF FOUND THEN outcome := 5; RETURN; END IF;
     longest := greatest(in_latest, spent.expires_at);
-    PERFORM FROM annul_namespace n WHERE n.namespace = in_namespace AND n.horizon >= longest;
+    SELECT n.horizon INTO horizon FROM annul_namespace n WHERE n.namespace = in_namespace AND n.horizon >= longest;
     IF NOT FOUND THEN outcome := 9; RETURN; END IF;
 
     -- Of all callers with this token, one goes on with it unspent.
@@ -205,7 +209,7 @@ BEGIN
 
     -- Revoked while the exchange was under way: the successors are born dead, and the entry stays for as long as they.
     WITH held AS (
-        UPDATE annul_entry e SET until = greatest(e.until, in_latest)
+        UPDATE annul_entry e SET until = greatest(e.until, horizon)
         FROM (SELECT l.key FROM annul_entry l
               WHERE l.key = ANY (in_token_keys || ARRAY[old.grant_key, old.session_key, old.pair_key, old.subject_key,
                                                         old.client_key, in_everything_key])
