@@ -403,6 +403,7 @@ impl Rows {
         let in_grace = consumed
             && family.as_ref().is_some_and(|family| {
                 (family.generation == next || self.has(Bug::GraceForEveryGeneration))
+                    && (!rotation.grace().is_zero() || self.has(Bug::GoesByTheClockAlone))
                     && now < family.rotated_at + rotation.grace()
             });
         let imported = self.has(Bug::ImportedTokensHaveGrace)

@@ -300,6 +300,8 @@ fn spend(
             let rotated_at = Timestamp::from_unix_millis(family.rotated_at);
             row.generation != IMPORTED
                 && family.generation == generation
+                // Without a window none is open, though the clock were set back since.
+                && !exchange.grace.is_zero()
                 && now < rotated_at + exchange.grace
         });
         let Some(mut family) = in_grace else {

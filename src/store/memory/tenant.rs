@@ -314,7 +314,10 @@ impl Tenant {
             // Only the generation before the present one, only for so long, and only while the token would still
             // live. Deliberate revocation was looked for before: the window never revives what was revoked.
             let in_grace = family.filter(|family| {
-                family.generation == generation && now < family.rotated_at + rotation.grace()
+                // Without a window none is open, though the clock were set back since.
+                family.generation == generation
+                    && !rotation.grace().is_zero()
+                    && now < family.rotated_at + rotation.grace()
             });
             return match in_grace {
                 Some(_) if row.expires_at <= now => Spent::Expired,

@@ -134,6 +134,21 @@ pub(super) async fn the_grace_window_ends_on_time(subject: &dyn Subject) -> Proo
     scene.dead(&["early", "last", "late"], now).await
 }
 
+pub(super) async fn a_clock_that_goes_back_opens_no_grace_window(subject: &dyn Subject) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let family = scene.family(2).await?;
+    let now = scene.at(scene.start() - MINUTE);
+    let rotated = scene.exchange("r1", "stolen", now, Duration::ZERO).await?;
+    let reused = matches!(rotated, Rotated::Reused(_));
+    ensure!(
+        reused,
+        "a minute before it was exchanged, and without grace, it came to {}",
+        Told(&rotated)
+    );
+    scene.dead(&family, now).await?;
+    scene.dead(&["stolen", "at-stolen"], now).await
+}
+
 pub(super) async fn the_grace_window_never_revives_what_was_revoked(
     subject: &dyn Subject,
 ) -> Proof {

@@ -41,6 +41,10 @@ suite! {
     /// A window that is prolonged by its use never ends for a thief who keeps using it.
     exchanging::the_grace_window_ends_on_time,
 
+    /// A server's clock is set back by a minute. Whoever grants no window must not grant one for that minute: it is a
+    /// thief's.
+    exchanging::a_clock_that_goes_back_opens_no_grace_window,
+
     /// What was revoked on purpose is dead, whatever window is open.
     exchanging::the_grace_window_never_revives_what_was_revoked,
 
