@@ -1,6 +1,7 @@
 //! What a [`PostgresStore`] is opened with.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::config::Host;
@@ -10,6 +11,7 @@ use tokio_postgres::config::TargetSessionAttrs;
 use crate::secret::Secret;
 use crate::store::Retention;
 use crate::store::postgres::start::PostgresError;
+use crate::store::postgres::tls::Tls;
 use crate::token::DigestKey;
 
 /// Where the database is, and how a [`PostgresStore`](crate::store::PostgresStore) uses it.
@@ -32,6 +34,7 @@ pub struct PostgresConfig {
     connections: usize,
     timeout: Duration,
     retention: Retention,
+    root_certificates: Option<Arc<str>>,
 }
 
 impl PostgresConfig {
@@ -40,6 +43,9 @@ impl PostgresConfig {
     ///
     /// Another schema than the first of the user's search path: `?options=-csearch_path%3Dauth`. Several hosts, of which
     /// the one that takes writes is used: `postgres://user@a:5432,b:5432/database`.
+    ///
+    /// TLS where it says `?sslmode=require`: then the server's certificate is verified, always, against the host that the
+    /// URL names. Without it nothing is encrypted, which is right for a unix socket.
     pub fn new(url: &str, key: DigestKey) -> Self {
         Self {
             url: Secret::new(url),
@@ -47,6 +53,7 @@ impl PostgresConfig {
             connections: 16,
             timeout: Duration::from_secs(5),
             retention: Retention::default(),
+            root_certificates: None,
         }
     }
 
@@ -74,6 +81,17 @@ impl PostgresConfig {
         self
     }
 
+    /// Trusts these authorities for TLS, and no others: PEM, one or several. Default: those of the operating system.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: &str) -> Self {
+        self.root_certificates = Some(pem.into());
+        self
+    }
+
+    pub(super) fn tls(&self, read: &tokio_postgres::Config) -> Result<Tls, PostgresError> {
+        Tls::new(read, self.root_certificates.as_deref())
+    }
+
     pub(super) const fn key(&self) -> &DigestKey {
         &self.key
     }
@@ -99,8 +117,9 @@ impl PostgresConfig {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(PostgresError::Url);
         }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(PostgresError::Tls);
+        // Plain or verified: what is in between protects from nobody who can stand in between.
+        if config.get_ssl_mode() != SslMode::Require {
+            config.ssl_mode(SslMode::Disable);
         }
         config.connect_timeout(self.timeout).tcp_user_timeout(self.timeout);
         config.keepalives(true).keepalives_idle(Duration::from_secs(30));

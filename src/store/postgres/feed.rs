@@ -12,7 +12,6 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio_postgres::AsyncMessage;
-use tokio_postgres::NoTls;
 
 use crate::store::Changes;
 use crate::store::FeedCursor;
@@ -25,6 +24,7 @@ use crate::store::postgres::rows;
 use crate::store::postgres::rows::get;
 use crate::store::postgres::start::PAUSE;
 use crate::store::postgres::statements;
+use crate::store::postgres::tls::Tls;
 
 /// How often who waits for a change looks himself: a hint may get lost.
 const LOOK: Duration = Duration::from_secs(1);
@@ -218,7 +218,7 @@ impl Hints {
         if listener.as_ref().is_none_or(AbortHandle::is_finished) {
             let (config, heard) = (store.connection().clone(), self.heard.clone());
             let channel = format!("LISTEN annul_{}", store.channel());
-            let hearing = hear(config, store.link().within(), channel, heard);
+            let hearing = hear(config, store.tls(), store.link().within(), channel, heard);
             *listener = Some(tokio::spawn(hearing).abort_handle());
         }
         drop(listener);
@@ -239,12 +239,14 @@ impl Drop for Hints {
 /// Listens for as long as it is let, over a connection of its own.
 async fn hear(
     config: tokio_postgres::Config,
+    tls: Tls,
     within: Duration,
     channel: String,
     heard: watch::Sender<()>,
 ) {
     loop {
-        if let Ok(Ok((client, mut connection))) = timeout(within, config.connect(NoTls)).await {
+        if let Ok(Ok((client, mut connection))) = timeout(within, config.connect(tls.clone())).await
+        {
             let listening = async {
                 drop(client.batch_execute(&channel).await);
                 // What was told before is not told again.

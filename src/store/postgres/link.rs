@@ -13,12 +13,13 @@ use deadpool_postgres::RecyclingMethod;
 use deadpool_postgres::Runtime;
 use tokio::time::Instant;
 use tokio::time::timeout;
-use tokio_postgres::NoTls;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::store::StoreError;
+use crate::store::postgres::config::PostgresConfig;
 use crate::store::postgres::error::Failure;
+use crate::store::postgres::tls::Tls;
 
 pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
@@ -38,15 +39,16 @@ pub(super) enum Again {
 
 impl Link {
     pub(super) fn new(
-        config: tokio_postgres::Config,
-        connections: usize,
-        within: Duration,
+        config: &PostgresConfig,
+        connection: tokio_postgres::Config,
+        tls: Tls,
     ) -> Result<Self, deadpool_postgres::BuildError> {
+        let within = config.within();
         let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, NoTls, fast);
+        let manager = Manager::from_config(connection, tls, fast);
         let setup = setup(within);
         let pool = Pool::builder(manager)
-            .max_size(connections)
+            .max_size(config.connection_count())
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
                 let setup = setup.clone();

@@ -93,6 +93,7 @@ mod rows;
 mod start;
 mod statements;
 mod sweep;
+mod tls;
 
 pub use config::PostgresConfig;
 use feed::Hints;
@@ -105,6 +106,7 @@ use rows::get;
 use rows::millis;
 pub use start::PostgresError;
 use sweep::Turn;
+use tls::Tls;
 
 /// A store in PostgreSQL: for several processes, on a database that you already run.
 ///
@@ -143,6 +145,7 @@ struct Root {
     retention: Retention,
     turn: Turn,
     connection: tokio_postgres::Config,
+    tls: Tls,
     channel: u32,
 }
 
@@ -158,9 +161,9 @@ impl PostgresStore {
     ///
     /// Each says what to do:
     ///
-    /// - [`PostgresError::Url`], [`PostgresError::Tls`], [`PostgresError::Unreachable`], [`PostgresError::Login`],
-    ///   [`PostgresError::NoDatabase`], [`PostgresError::ReadOnly`], [`PostgresError::ServerTooOld`]: mend the URL, or what
-    ///   it leads to.
+    /// - [`PostgresError::Url`], [`PostgresError::RootCertificates`], [`PostgresError::Tls`],
+    ///   [`PostgresError::Unreachable`], [`PostgresError::Login`], [`PostgresError::NoDatabase`],
+    ///   [`PostgresError::ReadOnly`], [`PostgresError::ServerTooOld`]: mend the URL, or what it leads to.
     /// - [`PostgresError::NoSchema`], [`PostgresError::SchemaOlder`], [`PostgresError::SchemaNewer`]: run the migrations, or
     ///   another version of this crate.
     /// - [`PostgresError::NoPermission`]: grant what is missing.
@@ -168,7 +171,8 @@ impl PostgresStore {
     pub async fn connect(config: PostgresConfig) -> Result<Self, PostgresError> {
         let connection = config.read()?;
         let channel = start::check(&config).await?;
-        let link = Link::new(connection.clone(), config.connection_count(), config.within());
+        let tls = config.tls(&connection)?;
+        let link = Link::new(&config, connection.clone(), tls.clone());
         let link = Arc::new(link.map_err(|error| PostgresError::Failed(error.into()))?);
         let root = Root {
             hints: Hints::new(&link),
@@ -177,6 +181,7 @@ impl PostgresStore {
             retention: config.kept(),
             turn: Turn::default(),
             connection,
+            tls,
             channel,
         };
         let tenant = Arc::new(Keys::new(&root.key, &Namespace::default()));
@@ -226,6 +231,10 @@ impl PostgresStore {
 
     fn connection(&self) -> &tokio_postgres::Config {
         &self.root.connection
+    }
+
+    fn tls(&self) -> Tls {
+        self.root.tls.clone()
     }
 
     fn channel(&self) -> u32 {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use crate::store::postgres::config::PostgresConfig;
@@ -57,6 +56,8 @@ pub enum PostgresError {
         /// `host:port/database`.
         at: String,
     },
+    /// No authority is trusted, or what was given as one cannot be read.
+    RootCertificates,
     /// The tables are of a later version of this crate.
     SchemaNewer {
         /// The version of the tables.
@@ -76,8 +77,13 @@ pub enum PostgresError {
         /// What it says that it is.
         found: String,
     },
-    /// TLS was asked for.
-    Tls,
+    /// TLS was asked for, and there is none, or the server's certificate is not trusted.
+    Tls {
+        /// `host:port/database`.
+        at: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Nobody answers there.
     Unreachable {
         /// `host:port/database`.
@@ -136,9 +142,14 @@ impl fmt::Display for PostgresError {
             Self::ServerTooOld { found } => {
                 write!(f, "the server is PostgreSQL {found}; 13 or later is needed")
             }
-            Self::Tls => f.write_str(
-                "the URL asks for TLS, which this version does not speak to PostgreSQL: connect by a unix socket, in a \
-                 private network, or by a proxy on this host that speaks it",
+            Self::RootCertificates => f.write_str(
+                "no certificate of an authority to trust: PostgresConfig::root_certificates wants PEM, and without it those of \
+                 the operating system are used (ca-certificates)",
+            ),
+            Self::Tls { at, .. } => write!(
+                f,
+                "TLS with {at} failed: is it switched on there (ssl = on), is the certificate for the host that the URL names, \
+                 and is its authority trusted? PostgresConfig::root_certificates names one of your own"
             ),
             Self::Unreachable { at, .. } => {
                 write!(f, "PostgreSQL at {at} does not answer: is it running, and does it listen there?")
@@ -160,6 +171,7 @@ impl std::error::Error for PostgresError {
         match self {
             Self::Failed(source)
             | Self::Migration { source, .. }
+            | Self::Tls { source, .. }
             | Self::Unreachable { source, .. } => Some(source.as_ref()),
             Self::Login { .. }
             | Self::NoDatabase { .. }
@@ -169,7 +181,7 @@ impl std::error::Error for PostgresError {
             | Self::SchemaNewer { .. }
             | Self::SchemaOlder { .. }
             | Self::ServerTooOld { .. }
-            | Self::Tls
+            | Self::RootCertificates
             | Self::Url
             | Self::WrongKey => None,
         }
@@ -209,6 +221,8 @@ impl PostgresError {
             None if config.get_password().is_none() && asks_for_password(&error) => {
                 Self::Login { at, user }
             }
+            // What went wrong has no name that could be matched, but a text.
+            None if error.to_string().contains("TLS") => Self::Tls { at, source: error.into() },
             Some(code) if *code != SqlState::CANNOT_CONNECT_NOW => Self::Failed(error.into()),
             Some(_) | None => Self::Unreachable { at, source: error.into() },
         }
@@ -240,7 +254,7 @@ impl Drop for Alone {
 
 pub(super) async fn alone(config: &PostgresConfig) -> Result<Alone, PostgresError> {
     let read = config.read()?;
-    let connecting = timeout(config.within(), read.connect(NoTls)).await;
+    let connecting = timeout(config.within(), read.connect(config.tls(&read)?)).await;
     let (client, connection) = match connecting {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return Err(PostgresError::of_connecting(&read, error)),

@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -18,6 +19,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::CertifiedIssuer;
+use rcgen::IsCa;
+use rcgen::KeyPair;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process;
@@ -187,6 +195,39 @@ impl Server {
         }
     }
 
+    /// From now on it speaks TLS as this host, and lets nobody in without but by the socket and its owner. The authority
+    /// to trust, as PEM.
+    pub(crate) async fn speak_tls(&self, host: &str) -> String {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, authority_key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let data = self.folder.join("data");
+        for (name, label, der) in [
+            ("server.crt", "CERTIFICATE", certificate.der().to_vec()),
+            ("server.key", "PRIVATE KEY", key.serialize_der()),
+        ] {
+            let file = data.join(name);
+            fs::write(&file, pem(label, &der)).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&file, Some(self.owner.0), Some(self.owner.1)).unwrap();
+        }
+        let who = "local all all trust\nhost all admin all trust\nhostssl all all all trust\n";
+        fs::write(data.join("pg_hba.conf"), who).unwrap();
+        let admin = self.admin().await;
+        admin.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        // Each connection is told by the postmaster, once that has read it.
+        while self.admin().await.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0) != "on"
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        pem("CERTIFICATE", authority.der())
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
@@ -326,6 +367,13 @@ impl Drop for Server {
         }
         drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// A disk that can be filled. Gone with this value.

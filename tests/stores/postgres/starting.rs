@@ -49,8 +49,6 @@ async fn a_url_that_makes_no_sense_is_told_from_one_that_leads_nowhere() {
     let nobody = format!("postgres://u:s3cret@127.0.0.1:{}/db", free_port());
     let error = refused(at(&nobody), &["does not answer", "127.0.0.1:"]).await;
     assert!(matches!(error, PostgresError::Unreachable { .. }), "{error:?}");
-    let error = refused(at("postgres://u:s3cret@localhost/db?sslmode=require"), &["TLS"]).await;
-    assert!(matches!(error, PostgresError::Tls), "{error:?}");
 }
 
 #[tokio::test]
@@ -212,4 +210,42 @@ async fn a_standby_is_refused_because_it_takes_no_writes() {
     let both = [standby.port(), primary.port()].map(|port| format!("127.0.0.1:{port}"));
     let config = at(&format!("postgres://{name}@{}/postgres", both.join(",")));
     PostgresStore::connect(config).await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_is_spoken_where_the_url_says_so_and_only_with_whom_it_names() {
+    let secure = Arc::new(Server::start(server::IN_HASTE));
+    let trusted = secure.speak_tls("localhost").await;
+    let place = Place::new(Arc::clone(&secure)).await;
+    let (name, port) = (&place.name, secure.port());
+    let url = |host: &str, mode: &str| format!("postgres://{name}@{host}:{port}/postgres{mode}");
+    let required = "?sslmode=require";
+    let config = at(&url("localhost", required)).root_certificates(&trusted);
+    let store = PostgresStore::connect(config).await.unwrap();
+    assert!(store.find(PresentedToken::new("t"), None).await.unwrap().is_none());
+    let sql = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+               WHERE usename = $1::text AND ssl";
+    let admin = secure.admin().await;
+    assert!(admin.query_one(sql, &[name]).await.unwrap().get::<_, i64>(0) > 0);
+    // A certificate for another name, an authority that nobody has named, and what is none.
+    let stranger = at(&url("127.0.0.1", required)).root_certificates(&trusted);
+    let unknown = at(&url("localhost", required));
+    for config in [stranger, unknown] {
+        let error = refused(config, &["TLS", "certificate", "root_certificates"]).await;
+        assert!(matches!(error, PostgresError::Tls { .. }), "{error:?}");
+    }
+    for pem in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let config = at(&url("localhost", required)).root_certificates(pem);
+        let error = refused(config, &["PEM"]).await;
+        assert!(matches!(error, PostgresError::RootCertificates), "{error:?}");
+    }
+    // Without it, this server lets nobody in.
+    let error = refused(at(&url("localhost", "")), &[name]).await;
+    assert!(matches!(error, PostgresError::Login { .. }), "{error:?}");
+    // And where it was asked for, a server that does not speak it is not spoken to in plain.
+    let plain = Place::new(server::shared()).await;
+    let (name, port) = (&plain.name, plain.server.port());
+    let config = at(&format!("postgres://{name}@localhost:{port}/postgres?sslmode=require"));
+    let error = refused(config, &["TLS", "ssl = on"]).await;
+    assert!(matches!(error, PostgresError::Tls { .. }), "{error:?}");
 }
