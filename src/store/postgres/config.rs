@@ -1,4 +1,4 @@
-//! What a [`PostgresStore`] is opened with.
+//! What a [`PostgresStore`](crate::store::PostgresStore) is opened with.
 
 use std::fmt;
 use std::sync::Arc;

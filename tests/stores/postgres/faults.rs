@@ -215,7 +215,8 @@ async fn a_network_that_swallows_everything_is_given_up_in_time_and_left_behind(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_stopped_is_unavailable_in_time_and_used_again_when_it_goes_on() {
+async fn a_server_that_stands_still_for_ten_seconds_is_unavailable_in_time_and_used_again_when_it_goes_on()
+ {
     let place = Place::new(Arc::new(Server::start(server::IN_HASTE))).await;
     let store = patient(&place).await;
     store.issue(grant("g"), &[access("t", 9)], at(0)).await.unwrap();
@@ -224,7 +225,7 @@ async fn a_server_that_is_stopped_is_unavailable_in_time_and_used_again_when_it_
     pause(300).await;
     place.server.pause();
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(3) {
+    while begun.elapsed() < Duration::from_secs(10) {
         let asked = Instant::now();
         assert_unavailable(&store.find(PresentedToken::new("t"), None).await.unwrap_err());
         assert_unavailable(&store.revoke(&of_grant("other")).await.unwrap_err());
