@@ -9,7 +9,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a bench that cannot go on panics"
+    reason = "a bench that cannot go on panics, and has a stopwatch"
 )]
 
 use std::sync::Arc;
@@ -66,7 +66,6 @@ const FIND: &str = concat!(
 );
 
 /// Runs `count` of them, so many at once, and says how long that took.
-#[expect(clippy::disallowed_methods, reason = "a stopwatch")]
 async fn run<F>(count: u64, in_flight: u64, operation: impl Fn(u64) -> F) -> Duration
 where
     F: Future<Output = ()> + Send + 'static,
@@ -351,7 +350,6 @@ async fn flatness(effort: &Effort) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a stopwatch")]
 async fn fan_out(effort: &Effort) {
     report::title("The cost of a logout, by the number of tokens in the session");
     let bench = Bench::start().await;
@@ -397,7 +395,6 @@ impl Bench {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a stopwatch")]
 async fn sweeping() {
     report::title("Sweeping beside revocations");
     let bench = Bench::start().await;

@@ -235,17 +235,15 @@ impl Connection {
         let Some(replicas) = waits else {
             return self.send(command).await?.extract_error();
         };
-        // `WAIT` waits for what *this* connection has written, so a call that found its work done already writes something
-        // of no importance. In one pipeline, so that no other server can answer the second half.
+        // `WAIT` waits for all that the server had written when this connection's last command was done, also where that found
+        // its work done already. In one pipeline, so that no other server can answer the second half.
         let mut pipeline = Pipeline::new();
         pipeline.add_command(command);
-        pipeline.cmd("HSET").arg(call.slot_key()).arg("w").arg(1);
         let within = u64::try_from(replicas.within.as_millis()).unwrap_or(u64::MAX).max(1);
         pipeline.cmd("WAIT").arg(replicas.count).arg(within);
-        let answers = self.send_all(pipeline, 3, call.slot_key()).await?;
+        let answers = self.send_all(pipeline, 2, call.slot_key()).await?;
         let mut answers = answers.into_iter().map(Value::extract_error);
         let answer = answers.next().unwrap_or(Ok(Value::Nil))?;
-        answers.next().unwrap_or(Ok(Value::Nil))?;
         match answers.next() {
             Some(Ok(Value::Int(acknowledged))) if acknowledged >= i64::from(replicas.count) => {
                 Ok(answer)

@@ -16,23 +16,42 @@ pub(super) struct Script {
 /// A call of a script with its keys and arguments.
 pub(super) struct Call {
     script: &'static Script,
-    keys: Vec<Vec<u8>>,
-    arguments: Vec<Vec<u8>>,
+    keys: Parts,
+    arguments: Parts,
+}
+
+/// Some byte strings, in one piece.
+#[derive(Default)]
+struct Parts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Parts {
+    fn push(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(part);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
 }
 
 impl Call {
     /// The first key says which shard it is.
-    pub(super) fn new(script: &'static Script, key: Vec<u8>) -> Self {
-        Self { script, keys: vec![key], arguments: Vec::new() }
+    pub(super) fn new(script: &'static Script, key: impl AsRef<[u8]>) -> Self {
+        Self { script, keys: Parts::default(), arguments: Parts::default() }.key(key)
     }
 
-    pub(super) fn key(mut self, key: Vec<u8>) -> Self {
-        self.keys.push(key);
+    pub(super) fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.keys.push(key.as_ref());
         self
     }
 
-    pub(super) fn argument(mut self, argument: impl Into<Vec<u8>>) -> Self {
-        self.arguments.push(argument.into());
+    pub(super) fn argument(mut self, argument: impl AsRef<[u8]>) -> Self {
+        self.arguments.push(argument.as_ref());
         self
     }
 
@@ -46,7 +65,7 @@ impl Call {
 
     /// Of the keys that decide where the call goes, the first.
     pub(super) fn slot_key(&self) -> &[u8] {
-        self.keys.first().map(Vec::as_slice).unwrap_or_default()
+        self.keys.iter().next().unwrap_or_default()
     }
 
     /// By its hash, which is short.
@@ -61,9 +80,9 @@ impl Call {
 
     fn command(&self, name: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
-        for part in self.keys.iter().chain(&self.arguments) {
-            command.arg(part.as_slice());
+        command.arg(script).arg(self.keys.ends.len());
+        for part in self.keys.iter().chain(self.arguments.iter()) {
+            command.arg(part);
         }
         command
     }

@@ -12,6 +12,7 @@ use annul::RedisStore;
 use annul::Revocation;
 use annul::SystemClock;
 use annul::Target;
+use annul::store::Issued;
 use annul::store::Retention;
 use annul::store::Rotation;
 use annul::store::Session;
@@ -124,4 +125,18 @@ async fn what_redis_forgets_by_itself_was_dead_to_the_last() {
     assert!(looks > 3, "Redis never had it");
     let lives = store.find(PresentedToken::new("lives"), None).await.unwrap().unwrap();
     assert!(lives.verdict(then).is_active());
+}
+
+#[tokio::test]
+async fn a_cutoff_of_last_week_is_kept_where_nothing_lives() {
+    let server = Server::start(&[]);
+    let config = RedisConfig::new(server.url(), DigestKey::new(&[7; 32]));
+    let store = RedisStore::connect(config).await.unwrap();
+    let (now, stolen) = (SystemClock.now(), SystemClock.now() - 7 * DAY);
+    let revocation = Revocation::by_operator(Target::Everything, Reason::KeyCompromise, stolen);
+    store.revoke(&revocation).await.unwrap();
+    // The code was issued then, and is exchanged now.
+    let late = [NewToken::access(PresentedToken::new("late"), now + DAY)];
+    let issued = store.issue(Grant::new("g", "web", stolen), &late, now).await.unwrap();
+    assert_ne!(issued, Issued::Live);
 }
