@@ -193,6 +193,21 @@ async fn connections_that_the_server_ends_are_replaced() {
     store.revoke(&of_grant("after")).await.unwrap();
 }
 
+/// As a connection to a primary that has become a standby: it answers, and it takes no writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_takes_no_writes_any_more_is_not_used_again() {
+    let place = Place::new(server::shared()).await;
+    let (name, admin) = (&place.name, place.server.admin().await);
+    let config = place.config().timeout(WITHIN).connections(1);
+    let store = PostgresStore::connect(config).await.unwrap();
+    let read_only = format!("ALTER ROLE {name} SET default_transaction_read_only = on");
+    admin.batch_execute(&read_only).await.unwrap();
+    assert_unavailable(&store.revoke(&of_grant("g")).await.unwrap_err());
+    let writable = format!("ALTER ROLE {name} RESET default_transaction_read_only");
+    admin.batch_execute(&writable).await.unwrap();
+    store.revoke(&of_grant("g")).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_everything_is_given_up_in_time_and_left_behind() {
     let place = Place::new(server::shared()).await;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use annul::Namespace;
 use annul::Target;
 use annul::store::FeedEntry;
+use annul::store::Issued;
 use annul::store::PostgresStore;
 use annul::store::RevocationFeed;
+use annul::store::Session;
 use annul::store::StoreErrorKind;
 use annul::store::Sweep;
 use annul::store::SweepBudget;
@@ -23,7 +26,9 @@ use crate::words::follow;
 use crate::words::grant;
 use crate::words::is_revoked;
 use crate::words::of_grant;
+use crate::words::operator;
 use crate::words::refresh;
+use crate::words::session;
 
 /// A store with patience for so many milliseconds.
 async fn store(place: &Place, millis: u64) -> PostgresStore {
@@ -137,6 +142,32 @@ async fn a_revocation_beside_a_token_that_lasts_longer_than_any_before_outlasts_
     assert!(!left.contains("annul_entry "), "{left}");
     for cursor in [&mut cursor, &mut asleep] {
         assert!(follow(&ours, cursor).await.unwrap().is_empty());
+    }
+}
+
+/// Swept, and so told how long to stay, before the session it ended was prolonged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_knows_how_long_it_stays_learns_of_a_session_that_goes_on() {
+    let place = Place::new(server::shared()).await;
+    let ours = store(&place, 20_000).await;
+    let cutoffs = [
+        Target::Subject("alice".into()),
+        Target::Client("web".into()),
+        Target::SubjectAtClient("alice".into(), "web".into()),
+        Target::Everything,
+    ];
+    for (n, target) in cutoffs.into_iter().enumerate() {
+        // Each among its own: what one has held would hold for the next.
+        let ours = ours.namespace(&Namespace::new(n.to_string()));
+        ours.open_session(session("s", 1)).await.unwrap();
+        ours.revoke(&operator(target.clone(), at(1))).await.unwrap();
+        ours.sweep(at(2), SweepBudget::default()).await.unwrap();
+        // Another client joins, and the session lasts longer.
+        let joins = Session::new("s", "alice", at(0), at(60 * 5)).client("spa");
+        ours.open_session(joins).await.unwrap();
+        ours.sweep(at(60 * 4), SweepBudget::default()).await.unwrap();
+        let issued = ours.issue(grant("g"), &[refresh("stolen", 9)], at(60 * 4)).await.unwrap();
+        assert_eq!(issued, Issued::BornDead { by: target.kind() });
     }
 }
 
