@@ -115,6 +115,7 @@
 //! | `embedded` | `EmbeddedStore`: durable in one folder, without a server; needs Rust 1.90 | no | fjall and the forty crates it is made of, getrandom, postcard |
 //! | `postgres` | `store::PostgresStore` | no | tokio-postgres, deadpool-postgres, rustls over aws-lc-rs, tokio's `net`, `rt`, `sync` and `time` |
 //! | `redis` | `RedisStore`: Redis or Valkey, one server or a Cluster | no | redis, getrandom, tokio's `net`, `rt`, `sync` and `time` |
+//! | `redistls` | `rediss://` and `rediss-cluster://`: Redis over TLS | no | tokio-rustls, rustls-native-certs |
 //! | `argon2` | `SecretHash`, `SecretHashing`: client secrets that people chose | no | argon2, tokio's `sync`, getrandom |
 //! | `jwt` | `client::Assertions`: `private_key_jwt`, `client_secret_jwt` | no | jsonwebtoken over aws-lc-rs, tokio's `rt` and `sync`, getrandom |
 //! | `jwks` | `client::JwksSource`: keys at a client's `jwks_uri`; comes with `jwt` and `mtls` | no | tokio's `rt` and `sync` |

@@ -63,6 +63,10 @@ impl RedisConfig {
     /// - `redis-cluster://[[user]:password@]host[:port],host[:port],…` is a Redis Cluster; any of its nodes will do, and some
     ///   more in case one is down.
     ///
+    /// With the feature `redistls` there are `rediss://` and `rediss-cluster://` too: the same over TLS, where the operating
+    /// system trusts the server's certificate. A process that has several of rustls' cryptographic providers has to say
+    /// which it is, by `install_default`, before it connects.
+    ///
     /// A password with characters that a URL has other uses for is percent-encoded.
     pub fn new(url: impl Into<String>, key: DigestKey) -> Self {
         Self {
@@ -141,12 +145,11 @@ impl RedisConfig {
                  `redis-cluster://[[user]:password@]host[:port],host[:port]`"
             )))
         };
-        let (is_cluster, rest) = match self.url.split_once("://") {
-            Some(("redis", rest)) => (false, rest),
-            Some(("redis-cluster", rest)) => (true, rest),
-            Some(("rediss" | "rediss-cluster", _)) => {
-                return wrong("TLS is not built in: put a TLS proxy on this machine");
-            }
+        let (is_cluster, is_tls, rest) = match self.url.split_once("://") {
+            Some(("redis", rest)) => (false, false, rest),
+            Some(("redis-cluster", rest)) => (true, false, rest),
+            Some(("rediss", rest)) => (false, true, rest),
+            Some(("rediss-cluster", rest)) => (true, true, rest),
             Some(_) | None => return wrong("the URL is neither `redis://` nor `redis-cluster://`"),
         };
         let (login, rest) = match rest.rsplit_once('@') {
@@ -187,7 +190,14 @@ impl RedisConfig {
             if host.is_empty() {
                 return wrong("a host is missing");
             }
-            let node = ConnectionAddr::Tcp(host.to_owned(), port);
+            let host = host.to_owned();
+            let node = match is_tls {
+                true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+                false => ConnectionAddr::Tcp(host, port),
+            };
+            if !node.is_supported() {
+                return wrong("TLS is not built in: that is the feature `redistls`");
+            }
             let node = node.into_connection_info().map_err(RedisStartError::unreachable)?;
             let tcp = TcpSettings::default().set_nodelay(true);
             nodes.push(node.set_redis_settings(settings.clone()).set_tcp_settings(tcp));
@@ -251,7 +261,6 @@ mod tests {
             "",
             "localhost",
             "http://:hunter2@localhost",
-            "rediss://:hunter2@localhost",
             "redis://:hunter2@",
             "redis://:hunter2@a,b",
             "redis://:hunter2@a:port",

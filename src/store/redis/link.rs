@@ -54,7 +54,7 @@ struct Lane {
 
 enum Engine {
     Cluster(Box<ClusterClient>),
-    Single(Client),
+    Single(Box<Client>),
 }
 
 #[derive(Default)]
@@ -85,7 +85,7 @@ impl Link {
         replicas: Option<Replicas>,
     ) -> RedisResult<Self> {
         let engine = match address.nodes.as_slice() {
-            [node] if !address.is_cluster => Engine::Single(Client::open(node.clone())?),
+            [node] if !address.is_cluster => Engine::Single(Box::new(Client::open(node.clone())?)),
             nodes => {
                 let client = ClusterClient::builder(nodes.iter().cloned())
                     .connection_timeout(timeout)

@@ -122,8 +122,8 @@ const FAR: u64 = 9_000_000_000_000_000;
 ///
 /// # What it does not do
 ///
-/// There is no TLS in it; put a TLS proxy on the same machine where the network is not yours. Every check in a Cluster looks
-/// at the entry for [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
+/// It speaks TLS with the feature `redistls` only. Every check in a Cluster looks at the entry for
+/// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
 #[derive(Clone)]
 pub struct RedisStore {
     root: Arc<Root>,

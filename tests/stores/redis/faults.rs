@@ -274,6 +274,25 @@ async fn nothing_acknowledged_is_lost_with_a_primary_whose_replica_had_to_have_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_a_paused_node_serves_again_by_itself() {
+    let cluster = Cluster::start(0, &[]);
+    let store = RedisStore::connect(config(cluster.url()).shards(16)).await.unwrap();
+    let load = Load::start(&store, 4);
+    for node in &cluster.nodes {
+        load.goes_on(50).await;
+        node.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+    load.goes_on(50).await;
+    cluster.nodes[0].pause();
+    load.fails().await;
+    // Long enough for the others to give it up.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    cluster.nodes[0].resume();
+    load.goes_on(100).await;
+    load.ends(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_loses_nothing_and_is_checked_all_the_while() {
     let cluster = Cluster::start(0, &[]);
     let store = RedisStore::connect(config(cluster.url()).shards(2)).await.unwrap();

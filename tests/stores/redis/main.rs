@@ -9,6 +9,8 @@
 )]
 
 mod contract;
+#[cfg(feature = "redistls")]
+mod encrypted;
 mod faults;
 mod lasting;
 mod load;

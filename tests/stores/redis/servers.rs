@@ -28,11 +28,6 @@ pub(crate) struct Server {
     options: Vec<String>,
 }
 
-/// A port that nobody listens on now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -42,6 +37,11 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 impl Server {
+    /// A port that nobody listens on now.
+    pub(crate) fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
     /// Starts one with these options, each `name value`, and waits until it serves.
     pub(crate) fn start(options: &[&str]) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -53,7 +53,7 @@ impl Server {
         let mut server = Self { child: None, port: 0, folder, options };
         // Between finding a port and taking it somebody else may have.
         for _ in 0..10 {
-            server.port = free_port();
+            server.port = Self::free_port();
             if server.run() {
                 return server;
             }
@@ -66,7 +66,7 @@ impl Server {
         command.args(["--port", &self.port.to_string(), "--dir"]).arg(&self.folder);
         command.args(["--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]);
         if self.options.iter().any(|option| option.starts_with("cluster-enabled")) {
-            command.args(["--cluster-port", &free_port().to_string()]);
+            command.args(["--cluster-port", &Self::free_port().to_string()]);
         }
         for option in &self.options {
             let (name, value) = option.split_once(' ').unwrap();
