@@ -85,7 +85,7 @@ const FAR: u64 = 9_000_000_000_000_000;
 /// A store in Redis or Valkey, 7 or later: for many processes that share one.
 ///
 /// Revoking anything is one call of one script, however many tokens it covers. On a single server finding, issuing and
-/// exchanging are one round trip each; in a Cluster two, two and five. No call takes longer than the
+/// exchanging are one round trip each; in a Cluster two, two and six. No call takes longer than the
 /// [time-out](RedisConfig::timeout): then it is `Unavailable`, perhaps done, and service resumes by itself.
 ///
 /// ```no_run
