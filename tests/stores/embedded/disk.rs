@@ -4,6 +4,7 @@ use std::fs;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,6 @@ fn run(command: &str, arguments: &[&str]) {
 /// A file system of its own, unmounted when it is dropped.
 struct Mount {
     folder: Folder,
-    frozen: bool,
     /// What it lies in, if not in memory.
     image: Option<Folder>,
 }
@@ -55,7 +55,7 @@ impl Mount {
         let folder = Folder::new();
         let size = format!("size={megabytes}m");
         run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", folder.path().to_str().unwrap()]);
-        Self { folder, frozen: false, image: None }
+        Self { folder, image: None }
     }
 
     /// One that can be made to stand still, and whose disk can be looked at.
@@ -72,7 +72,7 @@ impl Mount {
         let file = image.path().join("image");
         let (file, at) = (file.to_str().unwrap(), folder.path().to_str().unwrap());
         run("mount", &["-o", "loop", file, at]);
-        Self { folder, frozen: false, image: Some(image) }
+        Self { folder, image: Some(image) }
     }
 
     /// What is on the disk at this moment, and nothing of what the kernel still has in memory: the machine after a power
@@ -88,7 +88,7 @@ impl Mount {
         self.folder.path()
     }
 
-    fn store(&self) -> std::path::PathBuf {
+    fn store(&self) -> PathBuf {
         self.path().join("store")
     }
 
@@ -104,25 +104,26 @@ impl Mount {
         fs::remove_file(self.path().join("ballast")).unwrap();
     }
 
-    fn freeze(&mut self) {
+    /// Until what this returns is dropped, nothing is written.
+    fn freeze(&self) -> Frozen {
         run("fsfreeze", &["-f", self.path().to_str().unwrap()]);
-        self.frozen = true;
-    }
-
-    fn thaw(&mut self) {
-        run("fsfreeze", &["-u", self.path().to_str().unwrap()]);
-        self.frozen = false;
+        Frozen(self.path().to_owned())
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let path = self.path().to_owned();
-        if self.frozen {
-            drop(Command::new("fsfreeze").arg("-u").arg(&path).status());
-        }
         // Lazily: a test that fails may still have the store open.
-        drop(Command::new("umount").arg("-l").arg(&path).status());
+        drop(Command::new("umount").arg("-l").arg(self.path()).status());
+    }
+}
+
+/// Apart from the mount: it has to go before the store does, which waits for what is under way.
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(Command::new("fsfreeze").arg("-u").arg(&self.0).status());
     }
 }
 
@@ -234,14 +235,14 @@ async fn a_disk_that_fills_up_under_load_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_stands_still_is_unavailable_in_time_and_resumes_by_itself() {
-    let mut mount = Mount::in_a_file();
+    let mount = Mount::in_a_file();
     let time_out = Duration::from_millis(400);
     let store = EmbeddedOptions::new(mount.store()).time_out(time_out).open(&key()).unwrap();
     for name in ["before", "during", "later"] {
         issue(&store, name).await.unwrap();
     }
     revoke(&store, "before").await.unwrap();
-    mount.freeze();
+    let frozen = mount.freeze();
     // The first is stuck on the disk, the second waits behind it.
     let began = SystemStopwatch::start();
     let both = async { tokio::join!(revoke(&store, "during"), revoke(&store, "later")) };
@@ -254,7 +255,7 @@ async fn a_disk_that_stands_still_is_unavailable_in_time_and_resumes_by_itself()
     // What was acknowledged is answered from what is in memory, and what was not is not claimed.
     assert!(is_revoked(state(&store, "before").await.unwrap()));
     assert_eq!(state(&store, "later").await.unwrap(), Some(TokenState::Active));
-    mount.thaw();
+    drop(frozen);
     at_last(|| revoke(&store, "later")).await;
     assert!(is_revoked(state(&store, "later").await.unwrap()));
     // Stuck is not lost: it went on its way when the disk did, or was never begun; asked again it is so.
@@ -283,7 +284,7 @@ async fn what_was_acknowledged_is_on_the_disk_and_not_on_its_way_there() {
 }
 
 /// The journal that is being written, and how long it is without the zeros at its end.
-fn journal(folder: &Path) -> (std::path::PathBuf, usize) {
+fn journal(folder: &Path) -> (PathBuf, usize) {
     let data = fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().path());
     let journals = data.filter(|path| path.extension() == Some("jnl".as_ref()));
     let path = journals.max().unwrap();
