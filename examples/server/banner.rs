@@ -9,10 +9,10 @@ use crate::fixture::reachable;
 ///
 /// Each command stands on a line of its own, and the line after it says what it answers: the status, and the
 /// body where there is one; `...` stands for the rest of it.
-pub(crate) fn text(address: SocketAddr, clients: usize) -> String {
+pub(crate) fn text(address: SocketAddr, clients: usize, place: &str) -> String {
     let base = format!("http://{}", reachable(address));
     let mut text = format!(
-        "\nThe standard fixture is loaded: {clients} clients, their tokens in memory. Try these, in order.\n"
+        "\nThe standard fixture is loaded: {clients} clients, their tokens {place}. Try these, in order.\n"
     );
     let mut step = |why: &str, commands: &[(&str, &str)]| {
         // Writing to a string cannot fail.

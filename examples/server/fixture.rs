@@ -24,11 +24,11 @@ use annul::profile;
 use annul::profile::Profile;
 use annul::store::Session;
 use annul::store::StoreErrorKind;
-use annul::store::TokenLedger;
 use annul::wire::cors::Origins;
 use serde::Deserialize;
 
 use crate::Failure;
+use crate::store::ServerStore;
 
 const STANDARD: &str = include_str!("fixtures/standard.json");
 
@@ -178,12 +178,13 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Puts sessions and tokens into a store.
+/// Puts sessions and tokens into a store, and says how many tokens are dead that the fixture does not call dead: a store
+/// that lasts has seen them before.
 pub(crate) async fn load(
     fixture: &Fixture,
-    store: &dyn TokenLedger,
+    store: &dyn ServerStore,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     for entry in &fixture.sessions {
         let expiry = after(now, entry.expires_in.unwrap_or(SESSION_LIFETIME));
         let session = Session::new(&*entry.sid, &*entry.sub, now, expiry);
@@ -199,24 +200,27 @@ pub(crate) async fn load(
         }
     }
     let mut known = HashSet::new();
+    let mut dead = 0;
     for (index, entry) in fixture.tokens.iter().enumerate() {
         if !known.insert(entry.token.as_str()) {
             return Err(format!("tokens[{index}] repeats an earlier token").into());
         }
-        issue(fixture, entry, store, now)
+        dead += issue(fixture, entry, store, now)
             .await
+            .map(usize::from)
             // The token is a secret, in a fixture too: its place in the file is enough.
             .map_err(|failure| format!("tokens[{index}]: {failure}"))?;
     }
-    Ok(())
+    Ok(dead)
 }
 
+/// Whether it is dead, though the fixture does not say so.
 async fn issue(
     fixture: &Fixture,
     entry: &TokenEntry,
-    store: &dyn TokenLedger,
+    store: &dyn ServerStore,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let client = match &entry.client_id {
         Some(client) => client,
         None => fixture.first_client()?,
@@ -252,14 +256,15 @@ async fn issue(
         token = token.keep_counterpart(&**counterpart);
     }
     store.issue(grant, &[token], now).await?;
+    let record = store.find(presented, None).await?;
+    let record = record.ok_or("the store lost it at once")?;
     if entry.revoked {
-        let record = store.find(presented, None).await?;
-        let record = record.ok_or("the store lost it at once")?;
         let target = Target::Token(record.id().clone());
         let revocation = Revocation::by_operator(target, Reason::Administrative, now);
         store.revoke(&revocation).await?;
+        return Ok(false);
     }
-    Ok(())
+    Ok(!entry.consumed && now < expiry && !record.verdict(now).is_active())
 }
 
 /// A token without a grant is a grant's only token. Its name is made from the token, so that it is the same the

@@ -3,18 +3,20 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use annul::Grant;
 use annul::NewToken;
 use annul::PresentedToken;
 use annul::Timestamp;
-use annul::store::TokenLedger;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::task::JoinSet;
 
 use crate::Failure;
 use crate::options::Generate;
+use crate::store::ServerStore;
 
 const LIFETIME: Duration = Duration::from_secs(86_400);
 
@@ -22,9 +24,12 @@ const LIFETIME: Duration = Duration::from_secs(86_400);
 /// the other nine alone, logging out ends all ten.
 const TOKENS_PER_USER: u64 = 10;
 
+/// How many are issued at once: a store that waits for a disk or a network does so for all of them together.
+const AT_ONCE: usize = 512;
+
 /// Issues live access tokens of `client` and writes them to the file, one per line.
 pub(crate) async fn tokens(
-    store: &dyn TokenLedger,
+    store: &Arc<dyn ServerStore>,
     client: &str,
     wanted: &Generate,
     now: Timestamp,
@@ -36,6 +41,7 @@ pub(crate) async fn tokens(
     let mut random = Random::default();
     let mut subject = String::new();
     let mut session = String::new();
+    let mut issuing = JoinSet::new();
     for index in 0..wanted.count {
         if index % TOKENS_PER_USER == 0 {
             subject = random.uuid()?;
@@ -43,10 +49,21 @@ pub(crate) async fn tokens(
         }
         let token = random.token()?;
         let grant = Grant::new(random.uuid()?, client, now).subject(&*subject).session(&*session);
-        let access = NewToken::access(PresentedToken::new(&token), now + LIFETIME);
-        store.issue(grant, &[access], now).await?;
         lines.write_all(token.as_bytes())?;
         lines.write_all(b"\n")?;
+        if issuing.len() == AT_ONCE
+            && let Some(issued) = issuing.join_next().await
+        {
+            issued??;
+        }
+        let store = Arc::clone(store);
+        issuing.spawn(async move {
+            let access = NewToken::access(PresentedToken::new(&token), now + LIFETIME);
+            store.issue(grant, &[access], now).await
+        });
+    }
+    while let Some(issued) = issuing.join_next().await {
+        issued??;
     }
     lines.flush()?;
     Ok(())

@@ -17,8 +17,10 @@ mod clients;
 mod fixture;
 mod generate;
 mod jwks;
+mod key;
 mod options;
 mod routes;
+mod store;
 mod tls;
 
 use std::error::Error;
@@ -30,7 +32,6 @@ use std::sync::Arc;
 use annul::Authority;
 use annul::Clock;
 use annul::Issuer;
-use annul::MemoryStore;
 use annul::SystemClock;
 use annul::client::Assertions;
 use annul::client::AuthMethod;
@@ -57,7 +58,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = match options::parse(std::env::args().skip(1)) {
-        Ok(Asked::Run(options)) => options,
+        Ok(Asked::Run(options)) => *options,
         Ok(Asked::Help) => {
             say(options::HELP);
             return ExitCode::SUCCESS;
@@ -97,11 +98,16 @@ async fn run(options: Options) -> Result<(), Failure> {
     };
     let secure_address = secure.as_ref().map(TlsListener::address).transpose()?;
 
-    let store = Arc::new(MemoryStore::new());
-    fixture::load(&fixture, store.as_ref(), SystemClock.now()).await?;
+    let store = options.store.open(options.key_file).await?;
+    let dead = fixture::load(&fixture, store.as_ref(), SystemClock.now()).await?;
+    if dead > 0 {
+        eprintln!(
+            "warning: {dead} of the fixture's tokens died in an earlier run, and stay dead; --store memory begins anew"
+        );
+    }
     if let Some(wanted) = &options.generate {
         let client = fixture.first_client()?;
-        generate::tokens(store.as_ref(), client, wanted, SystemClock.now()).await?;
+        generate::tokens(&store, client, wanted, SystemClock.now()).await?;
     }
 
     let issuer = fixture.issuer(address);
@@ -138,7 +144,14 @@ async fn run(options: Options) -> Result<(), Failure> {
     if fixture.throttle {
         authority = authority.throttle(RateLimiter::default());
     }
-    let app = routes::app(&authority, &profile.paths, &issuer, offer, secure_address)?;
+    let app = routes::app(
+        &authority,
+        Arc::clone(&store),
+        &profile.paths,
+        &issuer,
+        offer,
+        secure_address,
+    )?;
     let sweeping = tokio::spawn(background::sweep(store));
 
     // The first line is for programs: they wait for it, and learn the port that `:0` became.
@@ -147,7 +160,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         say(&format!("listening on https://{address}\n"));
     }
     if options.fixtures.is_none() {
-        say(&banner::text(address, known_clients));
+        say(&banner::text(address, known_clients, &options.store.described()));
     }
     let listener = listener.tap_io(|stream| {
         // An answer is one small write; waiting for more of it only adds delay.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::store::Place;
 use crate::tls::TlsOptions;
 
 /// What `--help` prints.
@@ -15,7 +16,15 @@ Options:
                          and the first line printed says which
   --fixtures FILE.json   clients, sessions and tokens to start with; without it, a small standard
                          set is loaded and curl commands to try are printed
-  --store memory         where tokens are kept; `memory` is the one store of this build
+  --store STORE          where tokens, sessions and revocations are kept [default: file:annul.store]:
+                           file:PATH           a folder of its own; lasts, for one process at a time
+                           postgres://…        a PostgreSQL database; the tables are made if need be
+                           redis://…           a Redis or Valkey server that does not evict
+                           redis-cluster://…   a Redis Cluster, by the addresses of some of its nodes
+                           memory              gone with the process
+  --key-file FILE        the key of a store that lasts, by which it digests tokens: made at the first
+                         start, and needed at every later one [default: the PATH and `.key` for file:,
+                         annul.key for the others]
   --generate-tokens N    makes N more live access tokens of the first client ...
   --token-file FILE      ... and writes them here, one per line
   --tls-listen HOST:PORT where to listen for TLS as well, with the same routes; clients may show a
@@ -52,6 +61,9 @@ The fixture is a JSON object; examples/server/fixtures/ has some. Only `clients`
   throttle      false: nobody is slowed down. Otherwise callers that keep failing, or keep presenting
                 unknown tokens, are answered 429 for a while
 
+Loaded again into a store that lasts, a fixture changes nothing there: what was revoked, consumed or
+logged out stays so. A token that the store has forgotten, an hour or more after its expiry, is new again.
+
 Not in this build: /end_session and /jwks (404). Fixture members that belong to them are ignored.
 ";
 
@@ -61,7 +73,7 @@ pub(crate) enum Asked {
     /// The text of `--help`.
     Help,
     /// A server.
-    Run(Options),
+    Run(Box<Options>),
 }
 
 /// How the server is to run.
@@ -71,6 +83,10 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     /// The fixture file; none for the built-in one.
     pub(crate) fixtures: Option<PathBuf>,
+    /// Where tokens are kept.
+    pub(crate) store: Place,
+    /// Where the key of the store is, if it lasts.
+    pub(crate) key_file: PathBuf,
     /// Tokens to make before serving.
     pub(crate) generate: Option<Generate>,
     /// Where to listen for TLS, if at all.
@@ -90,6 +106,8 @@ pub(crate) struct Generate {
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut listen = "127.0.0.1:8080".to_owned();
     let mut fixtures = None;
+    let mut store = Place::File(Place::DEFAULT.into());
+    let mut key_file = None;
     let mut count = None;
     let mut file = None;
     let mut tls_listen = None;
@@ -112,7 +130,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
         match flag {
             "--listen" => listen = value()?,
             "--fixtures" => fixtures = Some(PathBuf::from(value()?)),
-            "--store" => check_store(&value()?)?,
+            "--store" => store = Place::parse(&value()?)?,
+            "--key-file" => key_file = Some(PathBuf::from(value()?)),
             "--generate-tokens" => {
                 let text = value()?;
                 let number = text.parse::<u64>();
@@ -146,14 +165,15 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
             return Err(format!("{together}; --tls-client-ca may stand beside them"));
         }
     };
-    Ok(Asked::Run(Options { listen, fixtures, generate, tls }))
-}
-
-/// A URL may hold a password, so only its scheme is repeated.
-fn check_store(url: &str) -> Result<(), String> {
-    if url == "memory" {
-        return Ok(());
-    }
-    let scheme = url.split(':').next().unwrap_or_default();
-    Err(format!("--store {scheme} is not in this build; it supports: memory"))
+    let key_file = match (key_file, &store) {
+        (Some(_), Place::Memory) => {
+            return Err(
+                "--key-file is for a store that lasts; --store memory makes a key of its own"
+                    .to_owned(),
+            );
+        }
+        (Some(file), _) => file,
+        (None, store) => store.key_file(),
+    };
+    Ok(Asked::Run(Box::new(Options { listen, fixtures, store, key_file, generate, tls })))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use annul::Authority;
 use annul::InvalidUrl;
@@ -23,6 +24,7 @@ use axum::routing::get;
 
 use crate::Failure;
 use crate::fixture::reachable;
+use crate::store::ServerStore;
 
 /// The routes whose paths are not the fixture's to choose.
 const FIXED: [&str; 4] = [
@@ -32,20 +34,23 @@ const FIXED: [&str; 4] = [
     "/healthz",
 ];
 
+/// How long a store that is well takes to answer at most.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(2);
+
 /// Everything that is served.
 pub(crate) fn app(
     authority: &Authority,
+    store: Arc<dyn ServerStore>,
     paths: &Paths,
     issuer: &str,
     offer: Offer,
     tls: Option<SocketAddr>,
 ) -> Result<Router, Failure> {
     check_paths(paths)?;
-    let own = Router::new()
-        .route("/resource", get(resource))
-        .route("/healthz", get(healthz))
-        .with_state(authority.clone());
-    let mut app = annul::integration::axum::router(authority.clone(), paths).merge(own);
+    let own = Router::new().route("/resource", get(resource)).with_state(authority.clone());
+    let health = Router::new().route("/healthz", get(healthz)).with_state(store);
+    let mut app =
+        annul::integration::axum::router(authority.clone(), paths).merge(own).merge(health);
     match metadata(issuer, paths, offer, tls) {
         Ok(document) => {
             let document: Arc<str> = document.into();
@@ -143,10 +148,12 @@ fn json(status: StatusCode, body: String) -> Response {
     (status, headers, body).into_response()
 }
 
-/// Whether the store answers: asked for a token that nobody has.
-async fn healthz(State(authority): State<Authority>) -> StatusCode {
-    match authority.check(PresentedToken::new("healthz")).await {
-        Ok(_) => StatusCode::OK,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+/// Whether the store answers, and soon: asked for a token that nobody has.
+async fn healthz(State(store): State<Arc<dyn ServerStore>>) -> StatusCode {
+    // Whoever asks has a time-out as well, and wants to hear before that.
+    let asked = store.find(PresentedToken::new("healthz"), None);
+    match tokio::time::timeout(HEALTHY_WITHIN, asked).await {
+        Ok(Ok(_)) => StatusCode::OK,
+        Ok(Err(_)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

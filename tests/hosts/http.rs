@@ -129,6 +129,14 @@ impl Connection {
         Answer::read(&mut self.0, true).unwrap()
     }
 
+    /// Asks a server that may be gone at any moment.
+    pub(crate) fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Option<Answer> {
+        self.0.get_mut().write_all(bytes.as_ref()).ok()?;
+        // An answer that breaks off is none.
+        self.0.fill_buf().ok().filter(|bytes| !bytes.is_empty())?;
+        Answer::read(&mut self.0, true).ok()
+    }
+
     pub(crate) fn answer_to_head(&mut self) -> Answer {
         Answer::read(&mut self.0, false).unwrap()
     }

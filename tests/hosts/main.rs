@@ -18,12 +18,16 @@ mod server;
 mod asgardeo;
 mod clients;
 mod django_oauth_toolkit;
+#[cfg(unix)]
+mod engines;
 mod examples;
 mod fixtures;
 mod hyperid;
 mod jwks;
 mod keycloak;
 mod process;
+#[cfg(unix)]
+mod restart;
 mod sockets;
 mod standard;
 mod tls;

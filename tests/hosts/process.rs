@@ -25,12 +25,14 @@ fn assert_refused(output: &Output, code: i32, wanted: &[&str]) {
 }
 
 #[test]
-fn a_store_that_is_not_built_is_refused_by_name_and_its_password_is_not_shown() {
-    for url in ["file:tokens.db", "postgres://user:hunter2@db/x", "redis://h", "mysql"] {
+fn a_store_that_does_not_exist_is_refused_and_its_password_is_not_shown() {
+    for url in ["mysql://user:hunter2@db/x", "postgres", "sqlite:hunter2.db", "file:"] {
         let output = run(&["--listen", "127.0.0.1:0", "--store", url]);
-        assert_refused(&output, 2, &["memory", url.split(':').next().unwrap()]);
+        assert_refused(&output, 2, &["--store", url.split(':').next().unwrap()]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
     }
+    let output = run(&["--store", "memory", "--key-file", "k"]);
+    assert_refused(&output, 2, &["--key-file"]);
 }
 
 #[test]
@@ -61,6 +63,11 @@ fn help_names_every_flag_and_what_is_not_there_yet() {
         "--listen",
         "--fixtures",
         "--store",
+        "file:annul.store",
+        "postgres://",
+        "redis://",
+        "redis-cluster://",
+        "--key-file",
         "--generate-tokens",
         "--token-file",
         "--tls-listen",

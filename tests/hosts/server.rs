@@ -61,6 +61,13 @@ impl Server {
         Self::launch(&[], Paths::default())
     }
 
+    /// As a user starts it: in a working folder, with the store that is there by default.
+    pub(crate) fn in_folder(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program("server"));
+        command.current_dir(folder).args(arguments);
+        Self::spawn(command, Paths::default())
+    }
+
     /// POSTs a form.
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         self.send(form(path, headers, body))
@@ -139,6 +146,12 @@ impl Server {
         std::fs::read_to_string(&self.stderr).unwrap()
     }
 
+    /// Ends the process as nothing else does: it is not asked.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// The process.
     pub(crate) fn process(&mut self) -> &mut Child {
         &mut self.child
@@ -157,10 +170,15 @@ impl Server {
     }
 
     fn launch(arguments: &[&str], paths: Paths) -> Self {
+        let mut command = Command::new(program("server"));
+        command.args(in_memory(arguments)).args(arguments);
+        Self::spawn(command, paths)
+    }
+
+    fn spawn(mut command: Command, paths: Paths) -> Self {
         let stderr = temporary("err");
-        let mut child = Command::new(program("server"))
+        let mut child = command
             .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&stderr).unwrap())
@@ -190,7 +208,18 @@ impl Drop for Server {
 
 /// Runs the program to its end, for command lines that it refuses.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    Command::new(program("server")).args(arguments).stdin(Stdio::null()).output().unwrap()
+    Command::new(program("server"))
+        .args(in_memory(arguments))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The store of a test that does not say otherwise: by default the server's would be in the working folder.
+fn in_memory(arguments: &[&str]) -> &'static [&'static str] {
+    let says = |flag: &str| arguments.iter().any(|argument| argument.starts_with(flag));
+    if says("--store") || says("--key-file") { &[] } else { &["--store", "memory"] }
 }
 
 /// Writes a fixture where the server finds it.
