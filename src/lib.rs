@@ -69,9 +69,10 @@
 //! # Bring your own store
 //!
 //! A server with token tables of its own implements [`TokenStore`](store::TokenStore): two methods, whose docs
-//! open with a whole implementation. The shipped `MemoryStore` also implements
-//! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions) and [`Sweep`](store::Sweep). The feature `testkit` tells
-//! whether a store of yours keeps what they promise.
+//! open with a whole implementation. The shipped ones (memory, a folder, PostgreSQL, Redis) also implement
+//! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions), [`Sweep`](store::Sweep) and
+//! [`RevocationFeed`](store::RevocationFeed). [The guide](guide::choosing_a_store) says which one to choose, and what each
+//! survives. The feature `testkit` tells whether a store of yours keeps what they promise.
 //!
 //! # Authenticate clients
 //!

@@ -107,7 +107,8 @@ impl<S> Layered<S> {
 
     /// How many records are kept at most, and of how many revocations it takes notice one by one; by default 100 000.
     ///
-    /// A hard bound: what is beyond it is asked of the store again. Half a kilobyte each, with names of usual length.
+    /// A hard bound: what is beyond it is asked of the store again. Half a kilobyte for each record, with names of usual
+    /// length, and a quarter for each revocation of late.
     /// Set it before the first use: it begins an empty cache.
     #[must_use]
     pub fn capacity(mut self, records: usize) -> Self {
