@@ -63,7 +63,8 @@ use news::News;
 /// - expired and consumed tokens, sessions, and errors: an unavailable store is unavailable, not remembered.
 ///
 /// Only the store answers a revocation. Where it answers with an error, or the caller hangs up, the revocation is
-/// perhaps applied: then the store is asked again for every token that it covers.
+/// perhaps applied: then the store is asked again for every token that it covers. An exchange that ends so tells nothing:
+/// if the store found a reuse on the way, what else was issued in that grant shows it after `max_staleness`.
 ///
 /// ```
 /// # async fn demo() -> Result<(), annul::store::StoreError> {
