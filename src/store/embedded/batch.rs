@@ -98,3 +98,33 @@ impl Reads for Batch<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    #[test]
+    fn an_operation_that_fails_leaves_nothing_and_a_conflict_what_it_decided() {
+        let folder = std::env::temp_dir().join(format!("annul-batch-{}", std::process::id()));
+        let engine = Engine::open(&folder, 1 << 20, Arc::new(AtomicU64::new(0))).unwrap();
+        let mut batch = Batch::new(&engine);
+        let put = |batch: &mut Batch<'_>, key: &[u8], outcome| {
+            batch.decide(|batch| {
+                batch.put_bytes(Space::Meta, key, b"x");
+                outcome
+            })
+        };
+        assert!(put(&mut batch, b"half", Err(StoreError::unavailable("no"))).is_err());
+        assert!(batch.is_empty() && batch.read(Space::Meta, b"half").unwrap().is_none());
+        assert!(put(&mut batch, b"spent", Err(StoreError::conflict("no"))).is_err());
+        assert!(put(&mut batch, b"whole", Ok(())).is_ok());
+        let writes: Vec<_> = batch.into_writes().map(|(_, key, _)| key.to_vec()).collect();
+        assert_eq!(writes.len(), 2);
+        assert!(!writes.contains(&b"half".to_vec()));
+        drop(engine);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

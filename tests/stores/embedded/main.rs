@@ -9,6 +9,7 @@ mod contract;
 mod disk;
 mod folder;
 mod hint;
+mod keeping;
 mod kill;
 mod opening;
 mod sharing;
