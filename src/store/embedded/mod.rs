@@ -194,16 +194,15 @@ impl EmbeddedOptions {
     pub fn open(self, key: &DigestKey) -> Result<EmbeddedStore, OpenError> {
         let found = open::check(&self.folder, key)?;
         let operations = Arc::new(AtomicU64::new(0));
-        let data = self.folder.join(open::DATA);
-        let engine = Engine::open(&data, self.cache, Arc::clone(&operations))
-            .map_err(|error| open::of_engine(&self.folder, error))?;
         let is_new = matches!(found, Found::Nothing(_));
-        let place = open::begin(&engine, &self.folder, is_new)?;
+        let (engine, place) =
+            open::engine(&self.folder, self.cache, Arc::clone(&operations), is_new)?;
         if let Found::Nothing(making) = found {
             making.finish(&self.folder, key)?;
         }
         let readers = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8));
         let shared = Shared {
+            key: key.clone(),
             folder: self.folder,
             cache: self.cache,
             retention: self.retention,
@@ -217,7 +216,7 @@ impl EmbeddedOptions {
         };
         shared.bell.ring(place);
         let folder = shared.folder.clone();
-        let root = Root::start(shared, key, readers, self.time_out)
+        let root = Root::start(shared, readers, self.time_out)
             .map_err(|source| OpenError::Io { folder, source })?;
         let tenant = Arc::new(Tenant::new(key, &Namespace::default()));
         Ok(EmbeddedStore { root: Arc::new(root), tenant })
@@ -226,6 +225,7 @@ impl EmbeddedOptions {
 
 /// What the threads share.
 struct Shared {
+    key: DigestKey,
     folder: PathBuf,
     cache: u64,
     retention: Retention,
@@ -244,38 +244,33 @@ impl Shared {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the engine could be opened again. Nobody reads meanwhile.
-    fn reopen(&self) -> bool {
+    /// Opens the engine again. Nobody reads meanwhile, nor afterwards if it fails.
+    ///
+    /// The folder may not be what it was: a volume that is no longer mounted there leaves an empty folder, in which the
+    /// engine would make a new store, where nobody's session was ever revoked.
+    fn reopen(&self) -> Result<(), OpenError> {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         // First: its lock on the folder goes with it.
         close(&mut engine);
         let operations = Arc::clone(&self.operations);
-        *engine = Engine::open(&self.folder.join(open::DATA), self.cache, operations).ok();
-        engine.is_some()
+        let (opened, place) = open::again(&self.folder, &self.key, self.cache, operations)?;
+        *engine = Some(opened);
+        self.bell.ring(place);
+        Ok(())
     }
 }
 
 /// What every namespace shares, and what ends the threads.
 struct Root {
-    key: DigestKey,
     shared: Arc<Shared>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     watch: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Root {
-    fn start(
-        shared: Shared,
-        key: &DigestKey,
-        readers: usize,
-        time_out: Duration,
-    ) -> std::io::Result<Self> {
-        let root = Self {
-            key: key.clone(),
-            shared: Arc::new(shared),
-            workers: Mutex::default(),
-            watch: Mutex::default(),
-        };
+    fn start(shared: Shared, readers: usize, time_out: Duration) -> std::io::Result<Self> {
+        let root =
+            Self { shared: Arc::new(shared), workers: Mutex::default(), watch: Mutex::default() };
         // Where a thread cannot be started, those before it are ended by dropping this.
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         let shared = Arc::clone(&root.shared);
@@ -339,7 +334,7 @@ impl EmbeddedStore {
     /// ```
     #[must_use]
     pub fn namespace(&self, namespace: &Namespace) -> Self {
-        let tenant = Arc::new(Tenant::new(&self.root.key, namespace));
+        let tenant = Arc::new(Tenant::new(&self.root.shared.key, namespace));
         Self { root: Arc::clone(&self.root), tenant }
     }
 

@@ -4,8 +4,12 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
@@ -27,7 +31,7 @@ const FORMAT: u32 = 1;
 const LABEL: &str = "annul-store";
 
 /// In the folder: the engine's files.
-pub(super) const DATA: &str = "data";
+const DATA: &str = "data";
 
 /// Why an [`EmbeddedStore`](crate::store::EmbeddedStore) was not opened. Nothing was changed.
 ///
@@ -185,8 +189,7 @@ fn find_label(folder: &Path, key: &DigestKey) -> Result<bool, OpenError> {
         Err(source) => return Err(OpenError::Io { folder: folder.to_owned(), source }),
     }
     if !folder.join(DATA).is_dir() {
-        let why = format!("its folder `{DATA}` is missing");
-        return Err(OpenError::Damaged { folder: folder.to_owned(), why });
+        return Err(damaged(folder, format!("its folder `{DATA}` is missing")));
     }
     Ok(true)
 }
@@ -251,8 +254,39 @@ fn read_label(folder: &Path, label: &str, key: &DigestKey) -> Result<(), OpenErr
     Ok(())
 }
 
+/// Opens the engine of a store that is there, or is being made; and how far its feed goes.
+pub(super) fn engine(
+    folder: &Path,
+    cache: u64,
+    operations: Arc<AtomicU64>,
+    is_new: bool,
+) -> Result<(Engine, u64), OpenError> {
+    let engine = Engine::open(&folder.join(DATA), cache, operations)
+        .map_err(|error| of_engine(folder, error))?;
+    let begun = catch_unwind(AssertUnwindSafe(|| begin(&engine, folder, is_new)));
+    let place = begun.unwrap_or_else(|_| Err(damaged(folder, "the engine panicked")))?;
+    Ok((engine, place))
+}
+
+/// Opens the engine of a store that was open before, which it has to be still.
+pub(super) fn again(
+    folder: &Path,
+    key: &DigestKey,
+    cache: u64,
+    operations: Arc<AtomicU64>,
+) -> Result<(Engine, u64), OpenError> {
+    if !find_label(folder, key)? {
+        return Err(damaged(folder, "its label is gone"));
+    }
+    engine(folder, cache, operations, false)
+}
+
+fn damaged(folder: &Path, why: impl Into<String>) -> OpenError {
+    OpenError::Damaged { folder: folder.to_owned(), why: why.into() }
+}
+
 /// What the engine says, in our words.
-pub(super) fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
+fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
     let folder = folder.to_owned();
     if let fjall::Error::Io(source) = error {
         return OpenError::Io { folder, source };
@@ -260,12 +294,12 @@ pub(super) fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
     if matches!(error, fjall::Error::Locked) {
         return OpenError::Locked { folder };
     }
-    OpenError::Damaged { folder, why: error.to_string() }
+    damaged(&folder, error.to_string())
 }
 
 /// Writes down that the store was opened; how far its feed goes.
-pub(super) fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError> {
-    let damaged = |why: String| OpenError::Damaged { folder: folder.to_owned(), why };
+fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError> {
+    let damaged = |why: String| damaged(folder, why);
     let source = |error: StoreError| {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         damaged(source.unwrap_or_default())

@@ -356,9 +356,7 @@ impl<'s> Writer<'s> {
     fn reopen(&mut self) -> Result<(), WriteError> {
         self.has_room().map_err(|error| WriteError::Failed(error.to_string()))?;
         self.swept_to = None;
-        if !self.shared.reopen() {
-            return Err(WriteError::Refused);
-        }
+        self.shared.reopen().map_err(|error| WriteError::Failed(error.to_string()))?;
         self.broken = false;
         Ok(())
     }

@@ -17,6 +17,9 @@ use annul::Stopwatch;
 use annul::SystemStopwatch;
 use annul::Target;
 use annul::TokenState;
+use annul::store::Changes;
+use annul::store::FeedPage;
+use annul::store::RevocationFeed;
 use annul::store::StoreError;
 use annul::store::StoreErrorKind;
 use annul::store::TokenStore;
@@ -56,6 +59,17 @@ impl Mount {
         let size = format!("size={megabytes}m");
         run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", folder.path().to_str().unwrap()]);
         Self { folder, image: None }
+    }
+
+    /// The same as another, at another place, from which it can be taken away.
+    fn bound_to(other: &Self) -> Self {
+        let mount = Self { folder: Folder::new(), image: None };
+        mount.bind(other);
+        mount
+    }
+
+    fn bind(&self, other: &Self) {
+        run("mount", &["--bind", other.path().to_str().unwrap(), self.path().to_str().unwrap()]);
     }
 
     /// One that can be made to stand still, and whose disk can be looked at.
@@ -192,6 +206,45 @@ async fn a_full_disk_is_unavailable_loses_nothing_and_is_forgiven_by_itself() {
     for name in revoked {
         assert_eq!(revoke(&store, &name).await.unwrap(), Revoked::Already, "{name} was forgotten");
     }
+}
+
+/// A failed engine is opened again by itself. Where its volume is gone meanwhile there is an empty folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_volume_is_gone_does_not_begin_with_an_empty_one() {
+    let volume = Mount::small(48);
+    let at = Mount::bound_to(&volume);
+    let store = EmbeddedStore::open(at.path(), &key()).unwrap();
+    issue(&store, "dead").await.unwrap();
+    revoke(&store, "dead").await.unwrap();
+    issue(&store, "live").await.unwrap();
+    let before = store.changes(None, 9).await.unwrap();
+    volume.fill();
+    let began = SystemStopwatch::start();
+    for n in 0.. {
+        if revoke(&store, &format!("x{n}")).await.is_err() {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "the disk was never full");
+    }
+    run("umount", &["-l", at.path().to_str().unwrap()]);
+    for _ in 0..5 {
+        assert!(is_unavailable(revoke(&store, "live").await));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(is_unavailable(state(&store, "dead").await));
+    assert!(is_unavailable(store.changes(None, 9).await));
+    assert_eq!(fs::read_dir(at.path()).unwrap().count(), 0, "something was made in its place");
+    // And it goes on once the volume is back.
+    volume.empty();
+    at.bind(&volume);
+    assert_eq!(at_last(|| revoke(&store, "dead")).await, Revoked::Already);
+    assert_eq!(state(&store, "live").await.unwrap(), Some(TokenState::Active));
+    let Changes::Page(before) = before else { panic!("{before:?}") };
+    let since = store.changes(Some(before.next()), 9).await.unwrap();
+    let Changes::Page(since) = since else { panic!("{since:?}") };
+    // As an opening of its own: a place that was lost with the last one is not taken for one that was given out since.
+    let opening = |page: &FeedPage| page.next().as_str().split('.').next().map(str::to_owned);
+    assert_ne!(opening(&since), opening(&before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
