@@ -48,6 +48,7 @@ mod batch;
 mod bell;
 mod engine;
 mod feed;
+mod journal;
 mod ledger;
 mod open;
 mod queue;

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
 
 use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
@@ -17,6 +19,7 @@ use crate::store::embedded::engine::Engine;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::engine::WriteError;
 use crate::store::embedded::feed;
+use crate::store::embedded::journal;
 use crate::store::embedded::rows::OPENINGS;
 use crate::store::embedded::rows::OpeningsRow;
 use crate::store::embedded::rows::STORE;
@@ -31,7 +34,14 @@ const FORMAT: u32 = 1;
 const LABEL: &str = "annul-store";
 
 /// In the folder: the engine's files.
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
+
+/// In there: what an engine locks while it is open.
+const LOCK: &str = "lock";
+
+/// How often to try for that lock, and how long to wait in between.
+const LOCK_TRIES: u32 = 3;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why an [`EmbeddedStore`](crate::store::EmbeddedStore) was not opened. Nothing was changed.
 ///
@@ -227,13 +237,13 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// A name is on disk when its folder is.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// Where folders cannot be opened, the system sees to it.
 #[cfg(not(unix))]
-const fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(super) const fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -261,11 +271,39 @@ pub(super) fn engine(
     operations: Arc<AtomicU64>,
     is_new: bool,
 ) -> Result<(Engine, u64), OpenError> {
-    let engine = Engine::open(&folder.join(DATA), cache, operations)
-        .map_err(|error| of_engine(folder, error))?;
+    let data = folder.join(DATA);
+    if !is_new {
+        let _alone = alone(folder)?;
+        journal::renew(&data)
+            .map_err(|source| OpenError::Io { folder: folder.to_owned(), source })?;
+    }
+    let engine =
+        Engine::open(&data, cache, operations).map_err(|error| of_engine(folder, error))?;
     let begun = catch_unwind(AssertUnwindSafe(|| begin(&engine, folder, is_new)));
     let place = begun.unwrap_or_else(|_| Err(damaged(folder, "the engine panicked")))?;
     Ok((engine, place))
+}
+
+/// Until what this returns is dropped, no engine has the folder open.
+#[expect(clippy::incompatible_msrv, reason = "this feature needs a later Rust than the others")]
+fn alone(folder: &Path) -> Result<Option<File>, OpenError> {
+    let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
+    let file = match File::options().write(true).open(folder.join(DATA).join(LOCK)) {
+        Ok(file) => file,
+        // The engine will say what it misses.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    for patience in (0..LOCK_TRIES).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            // A process that has ended may take a moment to let go of it.
+            Err(fs::TryLockError::WouldBlock) if patience > 0 => thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::WouldBlock) => break,
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+    Err(OpenError::Locked { folder: folder.to_owned() })
 }
 
 /// Opens the engine of a store that was open before, which it has to be still.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::io::Write as _;
+use std::io::Read as _;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Engine;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::engine::WriteError;
+use crate::store::embedded::journal;
+use crate::store::embedded::open::DATA;
 use crate::store::embedded::queue::Job;
 use crate::store::embedded::queue::Settle;
 use crate::store::embedded::queue::Slot;
@@ -62,8 +64,8 @@ const REST: Duration = Duration::from_millis(200);
 /// The longest to wait for callers who are expected back.
 const LONGEST_LINGER: Duration = Duration::from_millis(1);
 
-/// What has to fit on the disk before an engine that ran out of room is opened again.
-const ROOM: usize = 1 << 20;
+/// What has to fit on the disk beside the journals before an engine that ran out of room is opened again.
+const ROOM: u64 = 1 << 20;
 
 /// What a caller wants written.
 pub(super) enum Write {
@@ -364,7 +366,10 @@ impl<'s> Writer<'s> {
     fn has_room(&self) -> io::Result<()> {
         let path = self.shared.folder.join("probe");
         let mut file = File::create(&path)?;
-        let written = file.write_all(&vec![1; ROOM]).and_then(|()| file.sync_all());
+        // Where the journals cannot be read, opening will say why.
+        let journals = journal::room(&self.shared.folder.join(DATA)).unwrap_or_default();
+        let mut ones = io::repeat(1).take(ROOM.saturating_add(journals));
+        let written = io::copy(&mut ones, &mut file).and_then(|_| file.sync_all());
         std::fs::remove_file(&path)?;
         written
     }

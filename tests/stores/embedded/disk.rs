@@ -336,6 +336,71 @@ async fn what_was_acknowledged_is_on_the_disk_and_not_on_its_way_there() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_with_little_room_is_still_read() {
+    let mount = Mount::small(96);
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    let long = "x".repeat(30_000);
+    for n in 0..200 {
+        issue(&store, &format!("{n}-{long}")).await.unwrap();
+    }
+    revoke(&store, &format!("0-{long}")).await.unwrap();
+    mount.fill();
+    let mut n = 0;
+    while revoke(&store, &format!("{n}")).await.is_ok() {
+        n += 1;
+    }
+    // Too little to write the journal anew.
+    let ballast = File::options().write(true).open(mount.path().join("ballast")).unwrap();
+    ballast.set_len(ballast.metadata().unwrap().len() - (3 << 20)).unwrap();
+    drop(ballast);
+    for _ in 0..5 {
+        assert!(is_unavailable(revoke(&store, "no room").await));
+        assert!(is_revoked(state(&store, &format!("0-{long}")).await.unwrap()));
+    }
+    mount.empty();
+    at_last(|| revoke(&store, "room")).await;
+}
+
+/// The files that the journals are in. A system that was told to write a file and could not may forget that it has to,
+/// and say later that it has: only another file is sure to be written.
+fn journals(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let data = fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let journals = data.filter(|path| path.extension() == Some("jnl".as_ref()));
+    journals
+        .map(|path| (path.clone(), std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap())))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_perhaps_did_not_come_to_disk_is_written_anew_and_not_taken_on() {
+    let mount = Mount::small(48);
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    issue(&store, "dead").await.unwrap();
+    revoke(&store, "dead").await.unwrap();
+    let at_first = journals(&mount.store());
+    mount.fill();
+    let mut n = 0;
+    while revoke(&store, &format!("{n}")).await.is_ok() {
+        n += 1;
+    }
+    mount.empty();
+    assert_eq!(at_last(|| revoke(&store, "dead")).await, Revoked::Already);
+    let reopened = journals(&mount.store());
+    assert!(at_first.iter().all(|journal| !reopened.contains(journal)), "{reopened:?}");
+    // While it is open, nobody else writes its files anew.
+    assert!(EmbeddedStore::open(mount.store(), &key()).is_err());
+    assert_eq!(journals(&mount.store()), reopened);
+    // Nor does another process know how the last one ended.
+    drop(store);
+    fs::write(mount.store().join("data/0.copy"), "cut off half way").unwrap();
+    let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
+    let after = journals(&mount.store());
+    assert!(reopened.iter().all(|journal| !after.contains(journal)), "{after:?}");
+    assert!(!mount.store().join("data/0.copy").exists());
+    assert!(is_revoked(state(&store, "dead").await.unwrap()));
+}
+
 /// The journal that is being written, and how long it is without the zeros at its end.
 fn journal(folder: &Path) -> (PathBuf, usize) {
     let data = fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().path());
