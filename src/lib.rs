@@ -113,7 +113,7 @@
 //! | name | gives | default | crates added |
 //! |---|---|---|---|
 //! | `memory` | `MemoryStore` | yes | getrandom, hashbrown |
-//! | `embedded` | `EmbeddedStore`: durable in one folder, without a server; needs Rust 1.90 | no | fjall and the forty crates it is made of, getrandom, postcard |
+//! | `embedded` | `EmbeddedStore`: durable in one folder, without a server; needs Rust 1.90 | no | fjall and the forty crates it is made of, getrandom, postcard, xxhash-rust |
 //! | `postgres` | `store::PostgresStore` | no | tokio-postgres, deadpool-postgres, rustls over aws-lc-rs, tokio's `net`, `rt`, `sync` and `time` |
 //! | `redis` | `RedisStore`: Redis or Valkey, one server or a Cluster | no | redis, getrandom, tokio's `net`, `rt`, `sync` and `time` |
 //! | `redistls` | `rediss://` and `rediss-cluster://`: Redis over TLS | no | tokio-rustls, rustls-native-certs |

@@ -275,6 +275,7 @@ pub(super) fn engine(
     if !is_new {
         let _alone = alone(folder)?;
         journal::renew(&data)
+            .and_then(|()| journal::cut_torn(&data))
             .map_err(|source| OpenError::Io { folder: folder.to_owned(), source })?;
     }
     let engine =

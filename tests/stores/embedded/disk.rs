@@ -24,6 +24,7 @@ use annul::store::StoreError;
 use annul::store::StoreErrorKind;
 use annul::store::TokenStore;
 use annul::store::embedded::EmbeddedOptions;
+use annul::store::embedded::OpenError;
 
 use crate::NOW;
 use crate::folder::Folder;
@@ -409,6 +410,54 @@ fn journal(folder: &Path) -> (PathBuf, usize) {
     let bytes = fs::read(&path).unwrap();
     let length = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     (path, length)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_that_a_power_cut_tore_is_left_out_but_one_that_was_changed_is_damage() {
+    let folder = Folder::in_memory();
+    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    issue(&store, "before").await.unwrap();
+    revoke(&store, "before").await.unwrap();
+    let (path, before) = journal(folder.path());
+    let grant = annul::Grant::new("torn", "web", NOW).scope("x".repeat(3_000));
+    let token = annul::NewToken::refresh(annul::PresentedToken::new("torn"), NOW + crate::DAY);
+    annul::store::TokenLedger::issue(&store, grant, &[token], NOW).await.unwrap();
+    drop(store);
+    let (_, after) = journal(folder.path());
+    let whole = fs::read(&path).unwrap();
+    let write = |range: std::ops::Range<usize>, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[range].fill(byte);
+        fs::write(&path, bytes).unwrap();
+    };
+    let is_damaged = || {
+        let opened = EmbeddedStore::open(folder.path(), &key());
+        matches!(opened, Err(OpenError::Damaged { .. }))
+    };
+    let holes: Vec<_> = (before.div_ceil(512) * 512..after - 512).step_by(512).collect();
+    assert!(holes.len() >= 5, "{before}..{after}");
+    for hole in holes {
+        write(hole..hole + 512, 0);
+        let store = EmbeddedStore::open(folder.path(), &key());
+        let store = store.unwrap_or_else(|error| panic!("with a hole at {hole}: {error}"));
+        assert!(is_revoked(state(&store, "before").await.unwrap()), "{hole}");
+        assert_eq!(state(&store, "torn").await.unwrap(), None, "{hole}");
+        issue(&store, "after").await.unwrap();
+        drop(store);
+    }
+    // Changed where it was whole.
+    let within = whole.windows(2_900).position(|bytes| bytes.iter().all(|byte| *byte == b'x'));
+    let within = within.unwrap() + 1_000;
+    write(within..within + 9, b'y');
+    assert!(is_damaged());
+    // Torn, but not the last one: what is behind it was acknowledged.
+    let sector = within.next_multiple_of(512);
+    let mut bytes = whole[..after].to_vec();
+    bytes[sector..sector + 512].fill(0);
+    let behind = bytes[..before].to_vec();
+    bytes.extend(behind);
+    fs::write(&path, bytes).unwrap();
+    assert!(is_damaged());
 }
 
 #[tokio::test(flavor = "multi_thread")]
