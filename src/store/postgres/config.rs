@@ -42,7 +42,8 @@ impl PostgresConfig {
     /// the digest key, the same in every process that uses the database.
     ///
     /// Another schema than the first of the user's search path: `?options=-csearch_path%3Dauth`. Several hosts, of which
-    /// the one that takes writes is used: `postgres://user@a:5432,b:5432/database`.
+    /// the one that takes writes is used: `postgres://user@a:5432,b:5432/database`. A standby is never asked: each new
+    /// connection is used only if it takes writes.
     ///
     /// TLS where it says `?sslmode=require`: then the server's certificate is verified, always, against the host that the
     /// URL names. Without it nothing is encrypted, which is right for a unix socket.
@@ -127,11 +128,9 @@ impl PostgresConfig {
         if config.get_application_name().is_none() {
             config.application_name("annul");
         }
-        if config.get_hosts().len() > 1
-            && config.get_target_session_attrs() == TargetSessionAttrs::Any
-        {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
+        // Whatever the URL says, and for one host too: its name may lead to a standby from one connection to the next, and
+        // what a standby does not have yet is a revocation.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(config)
     }
 }

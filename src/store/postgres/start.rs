@@ -51,7 +51,7 @@ pub enum PostgresError {
         /// `host:port/database`.
         at: String,
     },
-    /// It is a standby, and takes no writes.
+    /// It is a standby, or read-only for this user, and takes no writes.
     ReadOnly {
         /// `host:port/database`.
         at: String,
@@ -128,7 +128,7 @@ impl fmt::Display for PostgresError {
                  psql -v ON_ERROR_STOP=1 -f 0001_ledger.sql"
             ),
             Self::ReadOnly { at } => {
-                write!(f, "{at} is a standby and takes no writes: name the primary, or all hosts, in the URL")
+                write!(f, "{at} is a standby, or read-only, and takes no writes: name the primary, or all hosts, in the URL")
             }
             Self::SchemaNewer { found, wanted } => write!(
                 f,
@@ -222,6 +222,7 @@ impl PostgresError {
                 Self::Login { at, user }
             }
             // What went wrong has no name that could be matched, but a text.
+            None if takes_no_writes(&error) => Self::ReadOnly { at },
             None if error.to_string().contains("TLS") => Self::Tls { at, source: error.into() },
             Some(code) if *code != SqlState::CANNOT_CONNECT_NOW => Self::Failed(error.into()),
             Some(_) | None => Self::Unreachable { at, source: error.into() },
@@ -232,6 +233,11 @@ impl PostgresError {
 fn asks_for_password(error: &tokio_postgres::Error) -> bool {
     let source = std::error::Error::source(error);
     source.is_some_and(|source| source.to_string().contains("password"))
+}
+
+fn takes_no_writes(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.to_string().contains("does not allow writes"))
 }
 
 /// One connection, beside the pool, and the task that drives it.

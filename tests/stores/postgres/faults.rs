@@ -208,6 +208,29 @@ async fn a_connection_that_takes_no_writes_any_more_is_not_used_again() {
     store.revoke(&of_grant("g")).await.unwrap();
 }
 
+/// A name or an address that begins to lead to a standby: it answers, and what it has is of a while ago.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_that_leads_to_a_standby_tells_nobody_that_what_was_revoked_is_good() {
+    let place = Place::new(Arc::new(Server::start(server::IN_HASTE))).await;
+    let proxy = Proxy::new(place.server.port()).await;
+    let (writes, reads) = (patient(&place).await, place.config_at(proxy.port).timeout(WITHIN));
+    let reads = PostgresStore::connect(reads).await.unwrap();
+    writes.issue(grant("g"), &[refresh("t", 1)], at(0)).await.unwrap();
+    // A copy of how it was before the revocation, for it is told to stay there.
+    let standby = place.server.standby();
+    standby.admin().await.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    writes.revoke(&of_grant("g")).await.unwrap();
+    proxy.leads_to(standby.port());
+    for _ in 0..3 {
+        let found = reads.find(PresentedToken::new("t"), None).await;
+        assert_unavailable(&found.expect_err("a standby was asked"));
+        assert_unavailable(&follow(&reads, &mut None).await.unwrap_err());
+    }
+    proxy.leads_to(place.server.port());
+    resumes(&reads).await;
+    assert!(is_revoked(&reads, "t").await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_swallows_everything_is_given_up_in_time_and_left_behind() {
     let place = Place::new(server::shared()).await;

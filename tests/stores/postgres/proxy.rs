@@ -1,6 +1,8 @@
 //! Somebody between the store and the server, who may stop passing anything on.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -20,6 +22,7 @@ pub(crate) enum Way {
 
 pub(crate) struct Proxy {
     pub(crate) port: u16,
+    to: Arc<AtomicU16>,
     way: Arc<watch::Sender<Way>>,
 }
 
@@ -29,23 +32,31 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let way = Arc::new(watch::Sender::new(Way::Open));
         let ways = Arc::clone(&way);
+        let to = Arc::new(AtomicU16::new(to));
+        let leads = Arc::clone(&to);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 if *ways.borrow() == Way::Cut {
                     continue;
                 }
-                let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                let far =
+                    TcpStream::connect(("127.0.0.1", leads.load(Ordering::SeqCst))).await.unwrap();
                 let (near_in, near_out) = near.into_split();
                 let (far_in, far_out) = far.into_split();
                 tokio::spawn(pass(near_in, far_out, ways.subscribe()));
                 tokio::spawn(pass(far_in, near_out, ways.subscribe()));
             }
         });
-        Self { port, way }
+        Self { port, to, way }
     }
 
     pub(crate) fn is(&self, way: Way) {
         self.way.send_replace(way);
+    }
+
+    /// Where connections lead that are opened from now on.
+    pub(crate) fn leads_to(&self, port: u16) {
+        self.to.store(port, Ordering::SeqCst);
     }
 }
 
