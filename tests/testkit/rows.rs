@@ -297,7 +297,9 @@ impl Rows {
         let kind = revocation.target().kind();
         match tables.entries.get_mut(&key) {
             Some(entry) => {
-                entry.until = entry.until.max(until);
+                if !self.has(Bug::RepeatsDoNotCount) {
+                    entry.until = entry.until.max(until);
+                }
                 let moved = entry.at < at;
                 if moved || self.has(Bug::CutoffMovesBack) {
                     entry.at = at;

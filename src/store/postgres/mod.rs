@@ -323,7 +323,8 @@ impl TokenStore for PostgresStore {
             return Ok(Revoked::Already);
         }
         self.announce();
-        Ok(Revoked::Newly)
+        let news = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
+        Ok(if news.contains(&true) { Revoked::Newly } else { Revoked::Already })
     }
 }
 

@@ -13,7 +13,9 @@ SELECT t.kind, t.consumed, t.issued_at, t.expires_at, t.authenticated_at, t.offl
         ORDER BY e.kind LIMIT 1)
 FROM annul_token t WHERE t.digest = $1::bytea";
 
-/// Writes one entry, or moves its cutoff forward; nothing, and no lock, where the ledger says so already.
+/// Writes one entry, moves its cutoff forward, or keeps it for as long as a new one would be kept; nothing, and no lock,
+/// where the ledger says so already and keeps it long enough. The answer: a row where anything was written, and whether it
+/// is news. Every entry is kept longer than its cutoff by what is in flight, so one whose cutoff is this one is this one.
 ///
 /// `$1` key, `$2` namespace, `$3` kind, `$4` cutoff, `$5` how long what is in flight may take, `$6` name, `$7` client,
 /// `$8` reason, `$9` actor, `$10` the actor's name.
@@ -23,15 +25,19 @@ SELECT $1::bytea, $2::bigint, $3::smallint, $4::bigint,
        greatest($4::bigint, (SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $2::bigint)) + $5::bigint, 0,
        $6::bytea, $7::bytea, $8::text, $9::smallint, $10::bytea
 WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = $1::bytea
-                  AND (k.kind NOT BETWEEN 3 AND 6 OR k.at >= $4::bigint))
+                  AND (k.kind NOT BETWEEN 3 AND 6 OR k.at >= $4::bigint) AND k.until >= $4::bigint + $5::bigint)
 ON CONFLICT (key) DO UPDATE
-SET at = excluded.at, until = greatest(e.until, excluded.until), due = 0, place = excluded.place, told = NULL,
-    reason = excluded.reason, actor = excluded.actor, actor_client = excluded.actor_client
-WHERE e.kind BETWEEN 3 AND 6 AND e.at < excluded.at
-RETURNING e.key";
+SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, told = NULL,
+    at = CASE WHEN e.kind BETWEEN 3 AND 6 THEN greatest(e.at, excluded.at) ELSE e.at END,
+    reason = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.reason ELSE e.reason END,
+    actor = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.actor ELSE e.actor END,
+    actor_client = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.actor_client
+                        ELSE e.actor_client END
+WHERE (e.kind BETWEEN 3 AND 6 AND e.at < excluded.at) OR e.until < excluded.at + $5::bigint
+RETURNING e.at = $4::bigint";
 
 /// Writes the entry for one token that a client revokes; and one for its grant if the token has been exchanged since it was
-/// looked up: by then revoking it means that, and its successors would live.
+/// looked up: by then revoking it means that, and its successors would live. Both are kept, and answered, as by `REVOKE`.
 ///
 /// The token's row is locked first. An exchange that was there before is waited for, and `consumed` is what it left; one
 /// that comes later waits, and sees the entry.
@@ -50,10 +56,12 @@ SELECT w.key, $3::bigint, w.kind, $4::bigint,
        greatest($4::bigint, (SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $3::bigint)) + $5::bigint, 0,
        w.name, $6::text, 2::smallint, $7::bytea
 FROM news w
-WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key)
+WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= $4::bigint + $5::bigint)
 ORDER BY w.key
-ON CONFLICT (key) DO NOTHING
-RETURNING e.key";
+ON CONFLICT (key) DO UPDATE
+SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, told = NULL
+WHERE e.until < excluded.at + $5::bigint
+RETURNING e.at = $4::bigint";
 
 /// Records tokens, and says whether an entry covers them, which then stays for as long as they do: to the horizon, which
 /// moves seldom, so that many tokens that are born dead write seldom.

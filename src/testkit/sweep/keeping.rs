@@ -1,5 +1,7 @@
 //! What a sweep must leave where it is.
 
+use std::time::Duration;
+
 use crate::revocation::Target;
 use crate::store::Issued;
 use crate::store::Rotated;
@@ -143,6 +145,34 @@ pub(super) async fn a_revocation_waits_for_what_is_in_flight(subject: &dyn Subje
             );
             scene.dead(&["at-late", "rt-late"], now).await?;
         }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_repeated_revocation_is_kept_as_a_new_one_would_be(
+    subject: &dyn Subject,
+) -> Proof {
+    for n in 0..6 {
+        let scene = sweeping(subject).await?;
+        let (grant, start) = (scene.grant("g"), scene.start());
+        let Some(target) = targets_beyond_a_token(&grant).into_iter().nth(n) else {
+            continue;
+        };
+        scene.revoke(target.clone(), start).await?;
+        scene.sweep_all(start).await?;
+        // What the first one was kept for is over, and no sweep has come by to take it.
+        let again = scene.at(start + IN_FLIGHT + 2 * MINUTE);
+        scene.revoke(target.clone(), again).await?;
+        for later in [Duration::ZERO, MINUTE, IN_FLIGHT - MILLI] {
+            scene.sweep_all(again + later).await?;
+        }
+        let now = again + (IN_FLIGHT - MILLI);
+        let issued = scene.issue_pair(&grant, "late", now).await?;
+        ensure!(
+            issued == Issued::BornDead { by: target.kind() },
+            "{target:?} was revoked for the second time, and within {IN_FLIGHT:?} issuing came to {issued:?}"
+        );
+        scene.dead(&["at-late", "rt-late"], now).await?;
     }
     Ok(())
 }

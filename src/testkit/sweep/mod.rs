@@ -25,6 +25,10 @@ suite! {
     /// most (RFC 6749 section 4.1.2). A sweep in between must not lose it.
     keeping::a_revocation_waits_for_what_is_in_flight,
 
+    /// The operator revokes once more what was revoked before, and is told that it was. What is in flight by then is older
+    /// than that, and the first revocation was kept for what was in flight at its own time.
+    keeping::a_repeated_revocation_is_kept_as_a_new_one_would_be,
+
     /// A password change ends the thief's browser session, which has no tokens yet and asks for some an hour later.
     keeping::a_password_change_outlasts_the_sessions_it_ended,
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annul::Namespace;
+use annul::PresentedToken;
+use annul::Revoked;
 use annul::Target;
+use annul::TargetKind;
 use annul::store::FeedEntry;
 use annul::store::Issued;
 use annul::store::PostgresStore;
@@ -28,6 +31,7 @@ use crate::words::is_revoked;
 use crate::words::of_grant;
 use crate::words::operator;
 use crate::words::refresh;
+use crate::words::revoke_own;
 use crate::words::session;
 
 /// A store with patience for so many milliseconds.
@@ -142,6 +146,39 @@ async fn a_revocation_beside_a_token_that_lasts_longer_than_any_before_outlasts_
     assert!(!left.contains("annul_entry "), "{left}");
     for cursor in [&mut cursor, &mut asleep] {
         assert!(follow(&ours, cursor).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_revokes_a_token_again_is_told_so_and_its_entry_stays_longer() {
+    let place = Place::new(server::shared()).await;
+    for by_client in [false, true] {
+        let ours = store(&place, 20_000).await.namespace(&Namespace::new(by_client.to_string()));
+        ours.issue(grant("g"), &[refresh("t", 1)], at(0)).await.unwrap();
+        let found = ours.find(PresentedToken::new("t"), None).await.unwrap().unwrap();
+        let revoke = async |minutes, outcome| {
+            if by_client {
+                return revoke_own(&ours, "t", at(minutes)).await;
+            }
+            let revocation = operator(Target::Token(found.id().clone()), at(minutes));
+            assert_eq!(ours.revoke(&revocation).await.unwrap(), outcome);
+        };
+        revoke(0, Revoked::Newly).await;
+        ours.sweep(at(0), SweepBudget::default()).await.unwrap();
+        let mut cursor = None;
+        let first = follow(&ours, &mut cursor).await.unwrap();
+        // Again, when the first is about to go; and once more, which is no news to anybody.
+        let again = 85;
+        for _ in 0..2 {
+            revoke(again, Revoked::Already).await;
+        }
+        ours.sweep(at(again + 9), SweepBudget::default()).await.unwrap();
+        let told = follow(&ours, &mut cursor).await.unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].at(), first[0].at());
+        assert!(told[0].until() > first[0].until() && told[0].until() >= at(again + 10));
+        let issued = ours.issue(grant("g"), &[refresh("t", 9)], at(again + 9)).await.unwrap();
+        assert_eq!(issued, Issued::BornDead { by: TargetKind::Token });
     }
 }
 

@@ -154,7 +154,7 @@ async fn everything(store: &PostgresStore) {
         store.revoke(&operator(target.clone(), at(0))).await.unwrap();
         store.revoke(&operator(target, at(1))).await.unwrap();
     }
-    revoke_own(store, "next").await;
+    revoke_own(store, "next", at(0)).await;
     store.find(PresentedToken::new("next"), None).await.unwrap();
     store.issue(grant("g"), &[access("late", 20)], at(0)).await.unwrap();
     let mut cursor = None;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use annul::Authority;
 use annul::Cascade;
+use annul::FakeClock;
 use annul::Grant;
 use annul::NewToken;
 use annul::Policy;
@@ -94,12 +95,14 @@ pub(crate) async fn follow(
 }
 
 /// As client `web`, at the endpoint, the token alone.
-pub(crate) async fn revoke_own(store: &PostgresStore, token: &str) {
+pub(crate) async fn revoke_own(store: &PostgresStore, token: &str, now: Timestamp) {
     let web = ClientMetadata::new("web", AuthMethod::None);
     let clients = ClientTable::from_iter([Client::new(web)]);
     let mut policy = Policy::default();
     policy.cascade = CascadePolicy::both(Cascade::Token);
-    let authority = Authority::new(store.clone(), RegisteredClients::new(clients)).policy(policy);
+    let authority = Authority::new(store.clone(), RegisteredClients::new(clients))
+        .policy(policy)
+        .clock(FakeClock::at(now));
     let body = format!("token={token}&client_id=web");
     let request =
         Request::post(body.as_bytes()).header("content-type", b"application/x-www-form-urlencoded");
