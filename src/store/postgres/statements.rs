@@ -27,7 +27,7 @@ SELECT $1::bytea, $2::bigint, $3::smallint, $4::bigint,
 WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = $1::bytea
                   AND (k.kind NOT BETWEEN 3 AND 6 OR k.at >= $4::bigint) AND k.until >= $4::bigint + $5::bigint)
 ON CONFLICT (key) DO UPDATE
-SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, told = NULL,
+SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place,
     at = CASE WHEN e.kind BETWEEN 3 AND 6 THEN greatest(e.at, excluded.at) ELSE e.at END,
     reason = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.reason ELSE e.reason END,
     actor = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.actor ELSE e.actor END,
@@ -59,7 +59,7 @@ FROM news w
 WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= $4::bigint + $5::bigint)
 ORDER BY w.key
 ON CONFLICT (key) DO UPDATE
-SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, told = NULL
+SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place
 WHERE e.until < excluded.at + $5::bigint
 RETURNING e.at = $4::bigint";
 

@@ -8,6 +8,7 @@ use annul::PresentedToken;
 use annul::Revoked;
 use annul::Target;
 use annul::TargetKind;
+use annul::store::Changes;
 use annul::store::FeedEntry;
 use annul::store::Issued;
 use annul::store::PostgresStore;
@@ -128,7 +129,7 @@ async fn a_revocation_beside_a_token_that_lasts_longer_than_any_before_outlasts_
     let first = follow(&ours, &mut cursor).await.unwrap();
     let lasts = at(60 * 24 * 30);
     assert!(first[0].until() < lasts, "it was to know of nothing longer than an hour");
-    let mut asleep = cursor.clone();
+    let asleep = cursor.clone();
     // The timer's sweeps, one before it is told to be over, and some after.
     for minutes in [5, 60 * 24, 60 * 24 * 29, 60 * 24 * 30 - 1] {
         ours.sweep(at(minutes), SweepBudget::default()).await.unwrap();
@@ -144,9 +145,34 @@ async fn a_revocation_beside_a_token_that_lasts_longer_than_any_before_outlasts_
     }
     let left = place.dump().await.unwrap();
     assert!(!left.contains("annul_entry "), "{left}");
-    for cursor in [&mut cursor, &mut asleep] {
-        assert!(follow(&ours, cursor).await.unwrap().is_empty());
+    assert!(follow(&ours, &mut cursor).await.unwrap().is_empty());
+    // Who was not told again has an entry that was said to last an hour.
+    assert_eq!(ours.changes(asleep.as_ref(), 10).await.unwrap(), Changes::Gap);
+}
+
+/// Told again, it comes after those that came after it: who has read those alone has not read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_is_swept_between_two_pages_is_a_gap_where_it_would_have_come_again() {
+    let place = Place::new(server::shared()).await;
+    let ours = store(&place, 20_000).await;
+    ours.revoke(&of_grant("known")).await.unwrap();
+    ours.sweep(at(0), SweepBudget::default()).await.unwrap();
+    let mut cursor = None;
+    follow(&ours, &mut cursor).await.unwrap();
+    ours.revoke(&of_grant("first")).await.unwrap();
+    // It is to be told again, for there are tokens now that last longer; the next one knows of them.
+    ours.issue(grant("other"), &[refresh("other", 1)], at(0)).await.unwrap();
+    ours.revoke(&of_grant("second")).await.unwrap();
+    ours.sweep(at(1), SweepBudget::default()).await.unwrap();
+    let Changes::Page(page) = ours.changes(cursor.as_ref(), 1).await.unwrap() else {
+        panic!("a gap");
+    };
+    assert_eq!((names(page.entries()), page.more()), (vec!["second".to_owned()], true));
+    for days in [1, 2, 3] {
+        ours.sweep(at(60 * 24 * days), SweepBudget::default()).await.unwrap();
     }
+    let rest = ours.changes(Some(page.next()), 10).await.unwrap();
+    assert_eq!(rest, Changes::Gap, "nobody has told of the first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

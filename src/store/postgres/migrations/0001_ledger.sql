@@ -98,7 +98,6 @@ CREATE TABLE annul_entry (
     key          bytea PRIMARY KEY,
     namespace    bigint NOT NULL,
     place        bigint NOT NULL DEFAULT annul_draw(),
-    told         bigint,                 -- its place before it was told again because it lasts longer
     -- 0 token by its digest, 1 grant, 2 session, 3 subject at client, 4 subject, 5 client, 6 everything, 7 token by name
     kind         smallint NOT NULL,
     at           bigint NOT NULL,
@@ -264,22 +263,24 @@ BEGIN
               ORDER BY e.due LIMIT in_rows FOR UPDATE SKIP LOCKED) d;
     looked := cardinality(keys);
     -- Those that nobody has looked at since they were committed learn what they may cover: the horizon of now, after their
-    -- commit. Where that is news, the readers of the feed are told again. Others may have been held meanwhile.
+    -- commit. Where that is news, and not of the past, the readers of the feed are told again. Others may have been held
+    -- meanwhile.
     UPDATE annul_entry e
         SET until = j.needed, due = j.needed,
-            place = CASE WHEN j.news THEN annul_draw() ELSE e.place END,
-            told = CASE WHEN j.news THEN coalesce(e.told, e.place) ELSE e.told END
+            place = CASE WHEN j.news THEN annul_draw() ELSE e.place END
         FROM (SELECT e.key,
-                     e.due = 0 AND coalesce(n.horizon, 0) + in_in_flight > e.until AS news,
+                     e.due = 0 AND coalesce(n.horizon, 0) + in_in_flight > greatest(e.until, in_now) AS news,
                      CASE WHEN e.due = 0
                           THEN greatest(e.until, coalesce(n.horizon, 0) + in_in_flight, in_now + in_in_flight)
                           ELSE e.until END AS needed
               FROM annul_entry e LEFT JOIN annul_namespace n ON n.namespace = e.namespace
               WHERE e.key = ANY (keys)) j
         WHERE e.key = j.key AND j.needed > in_now;
+    -- Its place is the one where it was told last. Who read it at an earlier one alone has to begin again: whether they did
+    -- cannot be told from where they are.
     WITH gone AS (
         DELETE FROM annul_entry e WHERE e.key = ANY (keys) AND e.due <= in_now
-        RETURNING e.namespace, coalesce(e.told, e.place) AS place
+        RETURNING e.namespace, e.place
     ), told AS (
         INSERT INTO annul_namespace AS n (namespace, swept)
         SELECT g.namespace, max(g.place) FROM gone g GROUP BY g.namespace ORDER BY g.namespace
