@@ -1,5 +1,8 @@
 //! What PostgreSQL's errors mean to a store's caller.
 
+use std::fmt;
+
+use tokio_postgres::error::DbError;
 use tokio_postgres::error::SqlState;
 
 use crate::store::StoreError;
@@ -60,9 +63,10 @@ impl From<Failure> for StoreError {
 }
 
 fn of_postgres(error: tokio_postgres::Error) -> StoreError {
-    let Some(code) = error.code() else {
+    let Some(said) = error.as_db_error() else {
         return StoreError::unavailable(error);
     };
+    let (code, error) = (said.code().clone(), Said::new(said));
     // https://www.postgresql.org/docs/current/errcodes-appendix.html: the first two say which class.
     match (code.code(), code.code().get(..2).unwrap_or_default()) {
         // A serialization failure or a deadlock: another one was first.
@@ -76,6 +80,37 @@ fn of_postgres(error: tokio_postgres::Error) -> StoreError {
         (_, _) => StoreError::unavailable(error),
     }
 }
+
+/// What PostgreSQL said, without what it was about: its details, hints and contexts quote rows and statements, and a row
+/// holds names, and the counterpart of a token.
+#[derive(Debug)]
+struct Said {
+    code: Box<str>,
+    message: Box<str>,
+    constraint: Option<Box<str>>,
+}
+
+impl Said {
+    fn new(error: &DbError) -> Self {
+        Self {
+            code: error.code().code().into(),
+            message: error.message().into(),
+            constraint: error.constraint().map(Into::into),
+        }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgreSQL: {} (SQLSTATE {}", self.message, self.code)?;
+        if let Some(constraint) = &self.constraint {
+            write!(f, ", constraint {constraint}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for Said {}
 
 /// A row that does not hold what this version would have written.
 pub(super) fn corrupt(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

@@ -314,7 +314,7 @@ async fn a_full_disk_is_unavailable_and_nothing_is_lost() {
         assert!(acknowledged.len() < 100_000, "the disk does not get full");
     };
     assert_unavailable(&refused);
-    let cause = std::error::Error::source(&refused).and_then(std::error::Error::source);
+    let cause = std::error::Error::source(&refused);
     assert!(cause.is_some_and(|cause| cause.to_string().contains("No space left")), "{cause:?}");
     disk.make_room();
     resumes(&store).await;
@@ -322,6 +322,30 @@ async fn a_full_disk_is_unavailable_and_nothing_is_lost() {
     let seen = load.stop().await;
     all_are_dead(&store, &seen.acknowledged).await;
     all_are_dead(&store, &acknowledged).await;
+}
+
+/// PostgreSQL quotes the row that it refuses, and what is in a row is nobody's who reads the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_names_what_was_violated_and_quotes_no_row() {
+    let place = Place::new(server::shared()).await;
+    let store = patient(&place).await;
+    let narrow = "ALTER TABLE annul_token ADD CONSTRAINT too_late CHECK (expires_at < 10)";
+    place.client().await.batch_execute(narrow).await.unwrap();
+    let token = refresh("t", 1).keep_counterpart("s3cret");
+    let error = store.issue(grant("g-of-somebody"), &[token], at(0)).await.unwrap_err();
+    let mut text = format!("{error:?}");
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        text += &format!("; {error}");
+        cause = error.source();
+    }
+    for told in ["too_late", "23514", "check constraint"] {
+        assert!(text.contains(told), "{text}");
+    }
+    // As it is, and in hexadecimal.
+    for hidden in ["s3cret", "733363726574", "somebody", "736f6d65626f6479"] {
+        assert!(!text.contains(hidden), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
