@@ -51,7 +51,7 @@ impl Record {
         self.spent_by != UNSPENT
     }
 
-    /// `targets` where one script looks at all of them, because all are in one shard.
+    /// `targets` where there is one shard, and one script looks at all of them. It refuses a record that has none.
     pub(super) fn to_bytes(&self, targets: &[Named]) -> Vec<u8> {
         let mut bytes = Writer(vec![VERSION]);
         bytes.kind(self.kind);

@@ -304,7 +304,7 @@ fn remedy(error: &RedisError) -> Remedy {
 
 fn told(error: &RedisError) -> StoreError {
     match error.code() {
-        Some("WRONGTYPE") => StoreError::corrupt(error.to_string()),
+        Some("WRONGTYPE" | "CORRUPT") => StoreError::corrupt(error.to_string()),
         Some(_) | None => StoreError::unavailable(error.to_string()),
     }
 }

@@ -110,7 +110,7 @@ scripts! {
     DUE = " flags=allow-oom", ["common", "horizon", "token", "due"];
     FAMILY = "", ["common", "window", "family"];
     FEED = " flags=allow-oom", ["common", "feed"];
-    FIND = " flags=allow-oom", ["common", "entry", "find"];
+    FIND = " flags=allow-oom", ["common", "entry", "token", "find"];
     ISSUE = "", ["common", "horizon", "entry", "token", "issue"];
     LOOK = " flags=allow-oom", ["look"];
     REVOKE = "", ["common", "token", "revoke"];

@@ -238,16 +238,15 @@ impl RedisStore {
     ) -> Result<Option<TargetKind>, StoreError> {
         let mut call = self.announcing(shard, targets, announced);
         for token in tokens {
-            call = self.with_token(call, targets, grant, token, generation, now);
+            call = self.with_token(call, grant, token, generation, now);
         }
         issued(self.root.link.call(&call).await?)
     }
 
     /// Adds a token's keys and arguments to a call.
-    pub(super) fn with_token(
+    fn with_token(
         &self,
         call: Call,
-        targets: &[Named],
         grant: &Grant,
         token: &NewToken<'_>,
         generation: u32,
@@ -273,8 +272,14 @@ impl RedisStore {
         call.key(self.space.key(Part::Token, &id))
             .key(self.space.key(Part::Entry, &id))
             .argument(*id.as_bytes())
-            .argument(record.to_bytes(targets))
+            .argument(record.to_bytes(&self.embedded(grant)))
             .number(forgotten(due))
+    }
+
+    /// The targets that a record names, however it came to be recorded: where there is one shard, scripts look at those that
+    /// they find there and at no others.
+    fn embedded(&self, grant: &Grant) -> Vec<Named> {
+        if self.root.shards <= 1 { self.space.targets(grant) } else { Vec::new() }
     }
 }
 

@@ -26,6 +26,7 @@ use annul::testkit;
 use annul::testkit::Ability;
 use annul::testkit::Fixture;
 
+use crate::load::is_good;
 use crate::servers::Cluster;
 use crate::servers::Server;
 use crate::servers::commands;
@@ -176,4 +177,40 @@ async fn in_a_cluster_a_revocation_is_one_call_and_nothing_enumerates() {
     assert_eq!(found, 8);
     assert!((2..=7).contains(&issued), "{issued} calls");
     assert!(exchanged <= found + 2 + 7, "{exchanged} calls");
+}
+
+/// One successor was consumed before it was recorded: such an exchange is not one script.
+#[tokio::test]
+async fn successors_that_were_recorded_in_steps_can_be_revoked() {
+    let server = Server::start(&[]);
+    let config = RedisConfig::new(server.url(), DigestKey::new(&[7; 32]));
+    let store = RedisStore::connect(config).await.unwrap();
+    let (now, web) = (SystemClock.now(), "web".into());
+    let hour = now + Duration::from_secs(3_600);
+    for (n, target) in [
+        Target::Grant("g0".into()),
+        Target::Session("s1".into()),
+        Target::Subject("alice2".into()),
+        Target::Client("web".into()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let [old, access, refresh] = ["old", "access", "refresh"].map(|name| format!("{name}{n}"));
+        let grant = Grant::new(format!("g{n}"), "web", now)
+            .subject(format!("alice{n}"))
+            .session(format!("s{n}"));
+        let old = PresentedToken::new(&old);
+        store.issue(grant, &[NewToken::refresh(old, hour)], now).await.unwrap();
+        let next = [
+            NewToken::access(PresentedToken::new(&access), hour),
+            NewToken::refresh(PresentedToken::new(&refresh), hour).already_consumed(),
+        ];
+        let rotated = store.rotate(&Rotation::new(old, &web, &next, now)).await.unwrap();
+        assert!(matches!(rotated, Rotated::Applied(_)));
+        assert!(is_good(&store, &access).await.unwrap());
+        let revocation = Revocation::by_operator(target.clone(), Reason::Administrative, now);
+        store.revoke(&revocation).await.unwrap();
+        assert!(!is_good(&store, &access).await.unwrap(), "{target:?} was revoked");
+    }
 }

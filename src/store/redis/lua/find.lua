@@ -4,6 +4,9 @@ local value = redis.call('GET', KEYS[2])
 if not value then
   return false
 end
+if not names_targets(value) then
+  return redis.error_reply('CORRUPT a token record that names no target')
+end
 if covers(tag .. 'e' .. ARGV[1], 0) then
   return {value, 't'}
 end

@@ -12,6 +12,9 @@ end
 if string.sub(value, 2, 2) ~= 'r' then
   return {'other kind', '', ''}
 end
+if not names_targets(value) then
+  return redis.error_reply('CORRUPT a token record that names no target')
+end
 local login, rest = unpacked(value, 19), 64 + 17 * string.byte(value, 63)
 local by = covers(KEYS[3], 0) and 't' or ''
 local is_clients = false

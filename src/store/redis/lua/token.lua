@@ -12,6 +12,11 @@ local function grant_of(value)
   return string.sub(value, 47, 62)
 end
 
+-- Records that name no target are of a layout with several shards: no script can tell what covers them.
+local function names_targets(value)
+  return string.byte(value, 63) > 0
+end
+
 -- Records a token. A record that is there stays as it is; false if it is another grant's, or of another kind.
 local function put(key, id, value, ttl)
   local known = redis.call('GET', key)
