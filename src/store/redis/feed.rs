@@ -13,6 +13,8 @@ use crate::store::FeedPage;
 use crate::store::StoreError;
 use crate::store::redis::RedisStore;
 use crate::store::redis::codec;
+use crate::store::redis::keys::Id;
+use crate::store::redis::keys::Part;
 use crate::store::redis::link;
 use crate::store::redis::random;
 use crate::store::redis::script::Call;
@@ -128,16 +130,28 @@ impl RedisStore {
             text.parse().map_err(|()| wrong())
         };
         let (swept, last) = (place(swept)?, place(last)?);
-        let mut lines = Vec::new();
+        let mut read = Vec::new();
         let mut found = found.into_iter();
-        while let (Some(at), Some(entry)) = (found.next(), found.next()) {
-            let entry = match bytes(entry).as_slice() {
-                // Redis itself has forgotten it, and everything that it could cover before that.
-                [] => None,
-                entry => Some(codec::feed_entry(entry)?),
-            };
-            lines.push((place(at)?, entry));
+        while let (Some(at), Some(id), Some(entry)) = (found.next(), found.next(), found.next()) {
+            let id = bytes(id).try_into().map_err(|_| wrong())?;
+            read.push((place(at)?, Id::new(id), bytes(entry)));
         }
+        let is_cluster = self.root.link.is_cluster();
+        let looks = read.into_iter().map(|(at, id, mut entry)| -> link::Boxed<'_, _> {
+            Box::pin(async move {
+                if entry.is_empty() && is_cluster {
+                    // Perhaps the slot is moving. A call for this key alone is answered by the node that has it.
+                    entry = self.look(Part::Entry, &id, 0).await?;
+                }
+                // Where there is none, Redis itself has forgotten it, and everything that it could cover before that.
+                let entry = match entry.as_slice() {
+                    [] => None,
+                    entry => Some(codec::feed_entry(entry)?),
+                };
+                Ok::<_, StoreError>((at, entry))
+            })
+        });
+        let lines: Vec<_> = link::all(looks).await.into_iter().collect::<Result<_, _>>()?;
         let is_all = lines.len() < limit || lines.last().is_some_and(|(at, _)| *at >= last);
         Ok(Told { epoch: bytes(epoch), swept, last, lines, is_all })
     }

@@ -14,5 +14,6 @@ mod encrypted;
 mod faults;
 mod lasting;
 mod load;
+mod moving;
 mod servers;
 mod starting;
