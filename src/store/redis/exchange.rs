@@ -43,7 +43,7 @@ impl RedisStore {
     pub(super) async fn exchange(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
         // The script makes successors that are good.
         let all_are_good = !rotation.successors().iter().any(NewToken::is_consumed);
-        if self.is_one_shard() && all_are_good {
+        if self.is_at_once() && all_are_good {
             self.exchange_at_once(rotation).await
         } else {
             self.exchange_in_steps(rotation).await

@@ -174,8 +174,10 @@ impl RedisStore {
         Self { root: Arc::clone(root), space }
     }
 
-    fn is_one_shard(&self) -> bool {
-        self.root.shards <= 1
+    /// Whether one script sees everything. In a Cluster none does, even of a single shard: while its slot moves, a key that
+    /// a script does not declare may be on the other node, and that it is missing is no fact.
+    fn is_at_once(&self) -> bool {
+        self.root.shards <= 1 && !self.root.link.is_cluster()
     }
 }
 

@@ -80,7 +80,7 @@ impl RedisStore {
     ) -> Result<Option<Found>, StoreError> {
         let digest = self.space.digest(token);
         let id = self.space.token(&digest);
-        if self.is_one_shard() {
+        if self.is_at_once() {
             let call = Call::new(&FIND, self.space.shard_key(0))
                 .key(self.space.key(Part::Token, &id))
                 .argument(*id.as_bytes());
@@ -146,7 +146,7 @@ impl RedisStore {
         }
         let targets = self.space.targets(grant);
         let announced = self.announced_at(grant.authenticated_at(), tokens);
-        if self.is_one_shard() {
+        if self.is_at_once() {
             return self.put(0, &targets, announced, grant, tokens, generation, now).await;
         }
         // Announced everywhere before it is recorded anywhere.

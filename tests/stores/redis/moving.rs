@@ -15,10 +15,13 @@ use annul::SystemClock;
 use annul::Target;
 use annul::store::Changes;
 use annul::store::RevocationFeed;
+use annul::store::Rotated;
+use annul::store::Rotation;
 use annul::store::TokenLedger;
 use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
 
+use crate::load::is_good;
 use crate::servers::Cluster;
 use crate::servers::Server;
 
@@ -93,4 +96,20 @@ async fn the_feed_passes_no_entry_over_that_is_on_the_other_node() {
         let targets: Vec<_> = page.entries().iter().map(|entry| entry.target().clone()).collect();
         assert_eq!(targets, [Target::Subject("alice".into())], "entries move: {entries_move}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_token_of_a_cluster_with_one_shard_is_dead_while_its_slot_moves() {
+    let cluster = Cluster::start(0, &[]);
+    let store = RedisStore::connect(config(cluster.url()).shards(1)).await.unwrap();
+    revoked(&store).await;
+    assert!(!is_good(&store, "t").await.unwrap());
+    half_move(&cluster, |part| part != b'e');
+    // Unavailable would do too.
+    assert_ne!(is_good(&store, "t").await.ok(), Some(true), "a revoked token is good");
+    let web = "web".into();
+    let rotation = Rotation::new(PresentedToken::new("t"), &web, &[], SystemClock.now());
+    let exchanged = store.rotate(&rotation).await;
+    let is_refused = matches!(exchanged, Err(_) | Ok(Rotated::Refused(_)));
+    assert!(is_refused, "a revoked token was exchanged: {exchanged:?}");
 }
