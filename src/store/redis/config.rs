@@ -16,6 +16,9 @@ use crate::token::DigestKey;
 /// More shards than any cluster has nodes to spread them over.
 pub(super) const MOST_SHARDS: u16 = 1024;
 
+/// As long as refresh tokens usually live.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+
 /// Where Redis is, and what a [`RedisStore`](crate::store::redis::RedisStore) asks of it.
 ///
 /// ```
@@ -38,6 +41,7 @@ pub struct RedisConfig {
     pub(super) shards: Option<u16>,
     pub(super) timeout: Duration,
     pub(super) retention: Retention,
+    pub(super) longest_lifetime: Duration,
     pub(super) replicas: Option<Replicas>,
     pub(super) memory_policy_is_known: bool,
 }
@@ -76,6 +80,7 @@ impl RedisConfig {
             shards: None,
             timeout: Duration::from_secs(1),
             retention: Retention::default(),
+            longest_lifetime: LONGEST_LIFETIME,
             replicas: None,
             memory_policy_is_known: false,
         }
@@ -111,6 +116,17 @@ impl RedisConfig {
     #[must_use]
     pub const fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// For how long tokens and sessions live at most: every revocation is kept for so long at least. By default thirty days.
+    ///
+    /// Each shard knows until when its revocations have to last, because tokens are announced there. A node that comes back
+    /// empty, or as it was a while ago, has forgotten that, and would keep what is revoked from then on too short a time for
+    /// tokens on other nodes. So say more if yours live longer; less spares memory, where none lives for so long.
+    #[must_use]
+    pub const fn longest_lifetime(mut self, lifetime: Duration) -> Self {
+        self.longest_lifetime = lifetime;
         self
     }
 

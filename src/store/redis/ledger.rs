@@ -2,6 +2,7 @@
 
 use redis::Value;
 
+use crate::clock::Timestamp;
 use crate::revocation::Actor;
 use crate::revocation::Revocation;
 use crate::revocation::Revoked;
@@ -11,6 +12,7 @@ use crate::store::redis::RedisStore;
 use crate::store::redis::codec;
 use crate::store::redis::codec::Record;
 use crate::store::redis::keys::Part;
+use crate::store::redis::millis;
 use crate::store::redis::random;
 use crate::store::redis::script::Call;
 use crate::store::redis::script::REVOKE;
@@ -56,12 +58,16 @@ impl RedisStore {
         if is_record && matches!(revocation.actor(), Actor::Client(_)) {
             call = call.key(self.space.key(Part::Token, &id));
         }
+        let retention = self.root.retention;
+        let kept = retention.access_tokens.max(retention.refresh_tokens);
         let call = call
             .argument(*id.as_bytes())
             .argument(revocation.at().as_unix_millis().to_be_bytes())
             .number(u64::from(moves))
             .argument(codec::entry_body(revocation))
-            .argument(random()?);
+            .argument(random()?)
+            .number(millis(Timestamp::default() + self.root.longest_lifetime))
+            .number(millis(Timestamp::default() + kept));
         let Some([Value::Int(news), exchanged]) = parts(self.root.link.call(&call).await?) else {
             return Err(StoreError::corrupt("an answer of another kind"));
         };

@@ -28,6 +28,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -137,6 +138,7 @@ struct Root {
     prefix: String,
     shards: u16,
     retention: Retention,
+    longest_lifetime: Duration,
     /// Where the next sweep begins.
     step: AtomicUsize,
 }
@@ -152,10 +154,10 @@ impl RedisStore {
         let link = Link::new(&address, config.timeout, config.replicas)
             .map_err(RedisStartError::unreachable)?;
         let shards = start::start(&config, &address, &link).await?;
-        let RedisConfig { key, prefix, retention, .. } = config;
+        let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
         let space = Space::new(&prefix, shards, &key, &Namespace::default());
         let step = AtomicUsize::new(0);
-        let root = Arc::new(Root { link, key, prefix, shards, retention, step });
+        let root = Arc::new(Root { link, key, prefix, shards, retention, longest_lifetime, step });
         Ok(Self { root, space })
     }
 

@@ -14,6 +14,7 @@ mod encrypted;
 mod faults;
 mod lasting;
 mod load;
+mod losing;
 mod moving;
 mod servers;
 mod starting;

@@ -1,6 +1,7 @@
 -- Writes one entry of the ledger, or moves its cutoff. KEYS: the shard, the entry, the feed, and the token's record where
 -- the caller wants to know whether that was exchanged. ARGV: id, cutoff (8 bytes), '1' if a later cutoff moves it, what
--- readers of the feed are told, a random epoch. Answers {1 if that is news, the record if its token was exchanged or ''}.
+-- readers of the feed are told, a random epoch, the longest lifetime of tokens, and for how long they are remembered after
+-- it. Answers {1 if that is news, the record if its token was exchanged or ''}.
 local id, at = ARGV[1], unpacked(ARGV[2], 1)
 local meta = redis.call('HMGET', KEYS[1], 'h', 'z', 'l', 'epoch')
 if not meta[4] then
@@ -9,8 +10,10 @@ if not meta[4] then
 end
 local clock = redis.call('TIME')
 clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local till = math.min(math.max(tonumber(meta[1]) or 0, at, clock) + FLIGHT, FAR)
-local ttl = math.min(math.max(tonumber(meta[2]) or 0, till + MARGIN) + FLIGHT, FAR)
+-- Never less than the longest lifetime: this node may have lost what was announced, and the tokens are on others.
+local longest, kept = tonumber(ARGV[6]), tonumber(ARGV[7])
+local till = math.min(math.max(tonumber(meta[1]) or 0, math.max(at, clock) + longest) + FLIGHT, FAR)
+local ttl = math.min(math.max(tonumber(meta[2]) or 0, till + kept + MARGIN) + FLIGHT, FAR)
 
 local known = redis.call('GETRANGE', KEYS[2], 0, 31)
 local news = 0

@@ -1,0 +1,84 @@
+//! A part of the data is lost, and the rest is not.
+
+use std::time::Duration;
+
+use annul::Clock;
+use annul::DigestKey;
+use annul::Grant;
+use annul::NewToken;
+use annul::PresentedToken;
+use annul::Reason;
+use annul::RedisStore;
+use annul::Revocation;
+use annul::SystemClock;
+use annul::Target;
+use annul::Timestamp;
+use annul::store::Sweep;
+use annul::store::SweepBudget;
+use annul::store::TokenLedger;
+use annul::store::TokenStore;
+use annul::store::redis::RedisConfig;
+
+use crate::servers::Server;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn config(server: &Server) -> RedisConfig {
+    RedisConfig::new(server.url(), DigestKey::new(&[7; 32]))
+}
+
+async fn issue(store: &RedisStore, name: &str, lifetime: Duration, now: Timestamp) {
+    let grant = Grant::new(format!("g-{name}"), "web", now).subject("alice");
+    let token = NewToken::refresh(PresentedToken::new(name), now + lifetime);
+    store.issue(grant, &[token], now).await.unwrap();
+}
+
+async fn revoke_everything(store: &RedisStore, at: Timestamp) {
+    let everything = Revocation::by_operator(Target::Everything, Reason::Administrative, at);
+    store.revoke(&everything).await.unwrap();
+}
+
+async fn good_at(store: &RedisStore, names: &[String], now: Timestamp) -> usize {
+    let mut good = 0;
+    for name in names {
+        let found = store.find(PresentedToken::new(name), None).await.unwrap();
+        good += usize::from(found.is_some_and(|found| found.verdict(now).is_active()));
+    }
+    good
+}
+
+/// Removes every key of the shard that has the feed, as if its node had come back empty.
+fn lose_the_shard_of_the_feed(server: &Server) {
+    let keys: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "{*}x"])).unwrap();
+    assert_eq!(keys.len(), 1);
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let pattern = format!("{}*", keys[0].trim_end_matches('x'));
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg(&pattern).query(&mut connection).unwrap();
+    redis::cmd("DEL").arg(&keys).exec(&mut connection).unwrap();
+}
+
+#[tokio::test]
+async fn a_shard_that_lost_its_horizon_keeps_revocations_as_long_as_tokens_elsewhere_live() {
+    for issued_since in [false, true] {
+        let server = Server::start(&[]);
+        let store = RedisStore::connect(config(&server).shards(4)).await.unwrap();
+        let now = SystemClock.now();
+        let names: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
+        for name in &names {
+            issue(&store, name, 30 * DAY, now).await;
+        }
+        revoke_everything(&store, now - DAY).await;
+        lose_the_shard_of_the_feed(&server);
+        if issued_since {
+            issue(&store, "short", Duration::from_secs(60), now).await;
+        }
+        assert!(good_at(&store, &names, now).await > 10, "too few are left to see anything");
+        revoke_everything(&store, now + Duration::from_secs(1)).await;
+        assert_eq!(good_at(&store, &names, now).await, 0);
+        let later = now + 29 * DAY;
+        for _ in 0..4 {
+            store.sweep(later, SweepBudget::default()).await.unwrap();
+        }
+        assert_eq!(good_at(&store, &names, later).await, 0, "issued since: {issued_since}");
+    }
+}
