@@ -94,7 +94,9 @@ impl RedisConfig {
     }
 
     /// Over how many hash slots the data of each namespace are spread. Only the first start under a prefix decides it, and
-    /// those that come later are told.
+    /// those that come later are told. Say the same number in every process, or none in any: if the data are lost while some
+    /// run, the next start decides anew, and processes with another number know no token of those with the old one, and do not
+    /// reach them by what they revoke. So after such a loss start all of them again.
     ///
     /// By default 1 on a single server, where every operation is then one round trip, and 64 in a cluster. While a cluster
     /// moves a slot, what that slot cannot do yet is answered 503, so many small shards are better than few large ones; a

@@ -127,8 +127,12 @@ impl Space {
             // Writing to a string cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
-        let tags = (0..shards.clamp(1, MOST_SHARDS))
-            .map(|shard| format!("{{{prefix}:{name}:{shard}}}").into_bytes().into_boxed_slice())
+        let shards = shards.clamp(1, MOST_SHARDS);
+        // With their number in it: processes that disagree about that share no key, and know no token of each other's.
+        let tags = (0..shards)
+            .map(|shard| {
+                format!("{{{prefix}:{name}:{shard}/{shards}}}").into_bytes().into_boxed_slice()
+            })
             .collect();
         Self { key, tags }
     }

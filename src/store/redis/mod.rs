@@ -2,7 +2,7 @@
 //!
 //! # What is where
 //!
-//! Every key begins with a hash tag, `{prefix:namespace:shard}`, and everything that one script touches carries the same:
+//! Every key begins with a hash tag, `{prefix:namespace:shard/shards}`, and everything that one script touches carries the same:
 //! so each script is one step in one slot, on a single server and in a Cluster alike. What a revocation points at decides
 //! its shard: the entry, its line in the feed and, for a token, the token's record are there together. *Revoke* is one call
 //! of one script.

@@ -19,6 +19,7 @@ use annul::store::TokenLedger;
 use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
 
+use crate::load::is_good;
 use crate::servers::Server;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -81,4 +82,21 @@ async fn a_shard_that_lost_its_horizon_keeps_revocations_as_long_as_tokens_elsew
         }
         assert_eq!(good_at(&store, &names, later).await, 0, "issued since: {issued_since}");
     }
+}
+
+#[tokio::test]
+async fn processes_that_disagree_about_the_shards_do_not_know_each_others_tokens() {
+    let server = Server::start(&[]);
+    let one = RedisStore::connect(config(&server).shards(4)).await.unwrap();
+    server.ask(&["FLUSHALL"]);
+    let two = RedisStore::connect(config(&server)).await.unwrap();
+    let now = SystemClock.now();
+    let names: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        issue(&one, name, DAY, now).await;
+    }
+    assert_eq!(good_at(&one, &names, now).await, 40);
+    // By the second none of them could be revoked for the first.
+    assert_eq!(good_at(&two, &names, now).await, 0);
+    assert!(!is_good(&two, "t0").await.unwrap());
 }

@@ -1,4 +1,4 @@
--- What every script begins with. KEYS[1] is the shard's own record, `{prefix:namespace:shard}m`; every other key of the
+-- What every script begins with. KEYS[1] is the shard's own record, `{prefix:namespace:shard/shards}m`; every other key of the
 -- script carries the same hash tag, so that all of them are in one slot. Behind the tag one letter says what it is:
 --   m  hash: h, z: the two horizons; f: the last place swept; l: the last place written; epoch
 --   t  token record, e  entry of the ledger, s  session, n  family of refresh tokens: strings, with a head of fixed places
