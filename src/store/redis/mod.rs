@@ -18,12 +18,19 @@
 //!    an entry for one of its targets is either there to be held for as long as the token lives, or comes later and finds
 //!    the horizon raised. Whatever fails or hangs up on the way, no token is recorded that was not announced.
 //! 3. Redis forgets by its own clock, and by that clock an entry is never forgotten before a record that it covers: the
-//!    horizon has a second hand, the latest instant at which Redis itself forgets one of those records. A clock that is
-//!    wrong, by any amount, makes tokens unknown and not good.
+//!    horizon has a second hand, the latest instant at which Redis itself forgets one of those records. On one server
+//!    a clock that is wrong, by any amount, makes tokens unknown and not good. Over several nodes that is so while their
+//!    clocks are less than ten minutes apart: a node that is further ahead forgets its entries while a node behind it still
+//!    has the records.
+//!
+//! A node that comes back without some of its data takes entries with it that cover tokens on other nodes, and nothing here
+//! notices. So no entry is kept for less than the longest lifetime, whatever its shard has forgotten: what is revoked from
+//! then on lasts. What was revoked before is gone, and only flushing all nodes makes up for that.
 //!
 //! *Rotate* spends the token in its own shard, in the same step that looks for an entry for it alone; its successors are
-//! recorded after that, announced before. What is lost on the way costs the grace window's second attempt, never two live
-//! generations.
+//! recorded after that, announced before. What fails on the way costs the grace window's second attempt, never two live
+//! generations. A failover that loses the spending, and not the successors on another node, does make two: see *What an
+//! acknowledged revocation survives* at [`RedisStore`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -115,11 +122,25 @@ const FAR: u64 = 9_000_000_000_000_000;
 /// primary that is cut off from going on alone: it then answers neither revocations nor checks. A replica never answers for
 /// this store, because a script that may write is refused there.
 ///
+/// An exchange is as durable. In a Cluster the token is spent on one node and its successors may be recorded on another: if
+/// the first is lost with the last thing it wrote, the token is unspent again and can be exchanged a second time, and both
+/// successors are good. Nothing recognises that as reuse. Only `require_replicas` keeps it from happening, so a Cluster
+/// that issues refresh tokens should have it.
+///
+/// A node that came back empty, or with an old snapshot, has lost revocations of tokens that other nodes still have. Flush
+/// **all** nodes then (everybody logs in once more), and start every process again; or revoke
+/// [`Everything`](crate::Target::Everything) up to now, before anybody is served.
+///
+/// Readers of the feed are told of a gap where a node came back empty. Where it came back with an old snapshot, or a replica
+/// was promoted that lacked the last entries, they are told only until it has written more than it lost: let those that keep
+/// a cursor begin again with none.
+///
 /// # Time
 ///
-/// What happens when is decided by the instants that are passed in. Redis itself forgets by its own clock, a day later than
-/// [`Sweep::sweep`] would, so a timer that sweeps keeps memory small but is not needed to keep it bounded. Only one thing
-/// depends on it: that a consumed refresh token of a family which outlives it by a day is still recognised as reuse.
+/// What happens when is decided by the instants that are passed in. The clocks of several nodes have to be less than ten
+/// minutes apart all the same: Redis itself forgets by its own, a day later than [`Sweep::sweep`] would. So a timer that
+/// sweeps keeps memory small but is not needed to keep it bounded. Only one thing depends on it: that a consumed refresh
+/// token of a family which outlives it by a day is still recognised as reuse.
 ///
 /// # What it does not do
 ///
