@@ -278,7 +278,8 @@ impl Root {
         let watch = move || queue::watch(&shared.writes, &shared.reads, time_out, &shared.ending);
         *lock(&root.watch) = Some(named("annul-watch").spawn(watch)?);
         let shared = Arc::clone(&root.shared);
-        let writer = named("annul-write").spawn(move || Writer::new(&shared).run())?;
+        let writer =
+            named("annul-write").spawn(move || Writer::new(&shared, time_out / 4).run())?;
         lock(&root.workers).push(writer);
         for number in 0..readers {
             let shared = Arc::clone(&root.shared);

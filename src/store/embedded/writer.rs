@@ -100,11 +100,12 @@ pub(super) struct Sweeping {
     left: usize,
     removed: usize,
     slot: Arc<Slot<Swept>>,
+    began: SystemStopwatch,
 }
 
 impl Sweeping {
-    pub(super) const fn new(now: Timestamp, rows: usize, slot: Arc<Slot<Swept>>) -> Self {
-        Self { now, left: rows, removed: 0, slot }
+    pub(super) fn new(now: Timestamp, rows: usize, slot: Arc<Slot<Swept>>) -> Self {
+        Self { now, left: rows, removed: 0, slot, began: SystemStopwatch::start() }
     }
 }
 
@@ -181,12 +182,14 @@ pub(super) struct Writer<'s> {
     last: (usize, Duration),
     /// Whether the engine has to be opened again before it is asked to write.
     broken: bool,
+    /// For how long a sweep goes on.
+    patience: Duration,
 }
 
 impl<'s> Writer<'s> {
-    pub(super) const fn new(shared: &'s Shared) -> Self {
+    pub(super) const fn new(shared: &'s Shared, patience: Duration) -> Self {
         let last = (0, Duration::ZERO);
-        Self { shared, sweeps: VecDeque::new(), swept_to: None, last, broken: false }
+        Self { shared, sweeps: VecDeque::new(), swept_to: None, last, broken: false, patience }
     }
 
     /// Until the store is closed and everything is answered.
@@ -345,7 +348,8 @@ impl<'s> Writer<'s> {
             Some(next) => Some(next),
             None => Due::after(sweeping.now).map(Bytes::from),
         };
-        if more && sweeping.left > 0 {
+        // On a slow disk a large budget would take longer than anybody waits: what is done is told in time.
+        if more && sweeping.left > 0 && sweeping.began.elapsed() < self.patience {
             return;
         }
         if let Some(done) = self.sweeps.pop_front() {
