@@ -72,3 +72,17 @@ async fn a_reader_notices_that_a_copy_was_put_back() {
     assert_eq!(store.changes(Some(&late), 100).await.unwrap(), Changes::Gap);
     assert_eq!(read(&store, Some(&early)).await.0, 1);
 }
+
+#[tokio::test]
+async fn a_cursor_of_a_neighbour_is_a_gap() {
+    let folder = Folder::in_memory();
+    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    let neighbour = store.namespace(&annul::Namespace::new("neighbour"));
+    revoke(&neighbour, "theirs").await.unwrap();
+    revoke(&store, "ours").await.unwrap();
+    let Changes::Page(ours) = store.changes(None, 9).await.unwrap() else { panic!() };
+    let theirs = neighbour.changes(Some(ours.next()), 9).await.unwrap();
+    assert!(matches!(theirs, Changes::Gap), "{theirs:?}");
+    let again = store.changes(Some(ours.next()), 9).await.unwrap();
+    assert!(matches!(again, Changes::Page(_)), "{again:?}");
+}
