@@ -272,7 +272,10 @@ pub(super) fn engine(
     is_new: bool,
 ) -> Result<(Engine, u64), OpenError> {
     let data = folder.join(DATA);
-    if !is_new {
+    if is_new {
+        // Whoever made the folder may have let others in.
+        make_folder(&data).map_err(|source| OpenError::Io { folder: folder.to_owned(), source })?;
+    } else {
         let _alone = alone(folder)?;
         journal::renew(&data)
             .and_then(|()| journal::cut_torn(&data))

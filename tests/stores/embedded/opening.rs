@@ -182,3 +182,15 @@ async fn data_without_a_label_are_left_alone_and_a_label_without_data_is_no_empt
     let error = EmbeddedStore::open(folder.path(), &key()).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_reads_the_data_whoever_made_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::in_memory();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    made(&folder).await;
+    let mode = fs::metadata(folder.path().join("data")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
