@@ -221,6 +221,11 @@ impl<J: Job> Queue<J> {
         self.arrived.notify_all();
     }
 
+    /// Whether nothing more comes.
+    pub(super) fn is_closed(&self) -> bool {
+        !lock(&self.state).open
+    }
+
     /// One look: refuses what has waited for a whole time-out.
     fn look(&self) {
         let mut jobs = lock(&self.state);
@@ -325,7 +330,9 @@ mod tests {
         assert_eq!(poll(&mut kept[0]), Some(Ok(0)));
         assert_eq!(poll(&mut kept[1]), None);
         kept.push(put(&queue, 2).unwrap());
+        assert!(!queue.is_closed());
         queue.close();
+        assert!(queue.is_closed());
         assert!(put(&queue, 3).is_err());
         // What was left before is still done.
         assert_eq!(queue.take(0, 9, Wait::Long).unwrap().len(), 2);

@@ -171,6 +171,10 @@ struct Written {
     earliest: Option<Timestamp>,
 }
 
+fn closed() -> WriteError {
+    WriteError::Failed("the store was closed".to_owned())
+}
+
 /// What the thread remembers from one batch to the next.
 pub(super) struct Writer<'s> {
     shared: &'s Shared,
@@ -263,6 +267,9 @@ impl<'s> Writer<'s> {
     /// that came to disk would look like the reuse of its own token.
     fn attempts(&mut self, writes: &[Write]) -> Result<Written, WriteError> {
         if self.broken {
+            if self.shared.writes.is_closed() {
+                return Err(closed());
+            }
             self.reopen()?;
         }
         let mut outcome = self.attempt(writes);
@@ -290,6 +297,10 @@ impl<'s> Writer<'s> {
         while engine.is_behind() {
             if engine.has_failed() {
                 return Err(WriteError::Refused);
+            }
+            // Nobody waits for an answer any more, but somebody does for the folder.
+            if self.shared.writes.is_closed() {
+                return Err(closed());
             }
             thread::sleep(BEHIND);
         }
