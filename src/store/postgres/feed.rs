@@ -102,6 +102,15 @@ impl PostgresStore {
             return Err(StoreError::corrupt("the feed answered with nothing at all"));
         };
         let (swept, newest): (i64, i64) = (get(first, 0)?, get(first, 1)?);
+        if swept.max(newest) > ends.last {
+            // Drawn meanwhile, or else the sequence is behind the entries, and most of them would not be told.
+            let row = self.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+            if swept.max(newest) > get(&row, 1)? {
+                return Err(StoreError::corrupt(
+                    "the sequence annul_place is behind the entries: the next start refuses, and says how to set it",
+                ));
+            }
+        }
         let mut next = match from {
             Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
             Some(from) => from,

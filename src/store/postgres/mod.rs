@@ -167,6 +167,7 @@ impl PostgresStore {
     /// - [`PostgresError::NoSchema`], [`PostgresError::SchemaOlder`], [`PostgresError::SchemaNewer`]: run the migrations, or
     ///   another version of this crate.
     /// - [`PostgresError::NoPermission`]: grant what is missing.
+    /// - [`PostgresError::SequenceBehind`]: set the sequence.
     /// - [`PostgresError::WrongKey`]: use the digest key that the rows were written with.
     pub async fn connect(config: PostgresConfig) -> Result<Self, PostgresError> {
         let connection = config.read()?;

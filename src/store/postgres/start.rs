@@ -72,6 +72,13 @@ pub enum PostgresError {
         /// The version that is wanted.
         wanted: i32,
     },
+    /// The sequence of places is behind the entries, as it is where the tables were copied without it.
+    SequenceBehind {
+        /// Where the sequence is.
+        found: i64,
+        /// The last place that was given away.
+        wanted: i64,
+    },
     /// The server is older than PostgreSQL 13.
     ServerTooOld {
         /// What it says that it is.
@@ -139,6 +146,11 @@ impl fmt::Display for PostgresError {
                 "the tables are of version {found}, and version {wanted} is wanted. Run the migrations: \
                  PostgresStore::migrate, or psql -v ON_ERROR_STOP=1 -f with those after {found:04}"
             ),
+            Self::SequenceBehind { found, wanted } => write!(
+                f,
+                "the sequence annul_place is at {found}, and the entries go up to {wanted}: the tables were copied, or replicated, \
+                 without it, and readers of the feed would miss entries. Set it: SELECT setval('annul_place', {wanted})"
+            ),
             Self::ServerTooOld { found } => {
                 write!(f, "the server is PostgreSQL {found}; 13 or later is needed")
             }
@@ -180,6 +192,7 @@ impl std::error::Error for PostgresError {
             | Self::ReadOnly { .. }
             | Self::SchemaNewer { .. }
             | Self::SchemaOlder { .. }
+            | Self::SequenceBehind { .. }
             | Self::ServerTooOld { .. }
             | Self::RootCertificates
             | Self::Url
@@ -293,6 +306,20 @@ SELECT 'EXECUTE on FUNCTION ' || p.oid::regprocedure FROM pg_proc p
 WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_class c WHERE c.oid = 'annul_schema'::regclass)
 AND p.proname LIKE 'annul\\_%' AND NOT has_function_privilege(p.oid, 'EXECUTE')";
 
+/// The last place that an entry has, or had: one look at the index for each tenant.
+const LAST_PLACE: &str = "\
+WITH RECURSIVE ends AS (
+    (SELECT e.namespace, e.place FROM annul_entry e ORDER BY e.namespace DESC, e.place DESC LIMIT 1)
+    UNION ALL
+    SELECT l.namespace, l.place
+    FROM ends, LATERAL (SELECT e.namespace, e.place FROM annul_entry e WHERE e.namespace < ends.namespace
+                        ORDER BY e.namespace DESC, e.place DESC LIMIT 1) l
+)
+SELECT coalesce(greatest((SELECT max(e.place) FROM ends e), (SELECT max(n.swept) FROM annul_namespace n)), 0)";
+
+const LAST_DRAWN: &str =
+    "SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END FROM annul_place p";
+
 /// Looks at everything that can be wrong from the beginning. The number that names the channel of the hints.
 pub(super) async fn check(config: &PostgresConfig) -> Result<u32, PostgresError> {
     let session = alone(config).await?;
@@ -350,6 +377,12 @@ async fn look(config: &PostgresConfig, client: &Client) -> Result<u32, PostgresE
     let row = client.query_one("SELECT key_check FROM annul_schema", &[]).await?;
     if row.try_get::<_, &[u8]>(0)? != own.as_slice() {
         return Err(PostgresError::WrongKey);
+    }
+    // In this order, and in two snapshots: others draw places meanwhile.
+    let wanted: i64 = client.query_one(LAST_PLACE, &[]).await?.try_get(0)?;
+    let found: i64 = client.query_one(LAST_DRAWN, &[]).await?.try_get(0)?;
+    if found < wanted {
+        return Err(PostgresError::SequenceBehind { found, wanted });
     }
     let row = client.query_one("SELECT 'annul_entry'::regclass::oid", &[]).await?;
     Ok(row.try_get(0)?)

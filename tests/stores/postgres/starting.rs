@@ -8,6 +8,10 @@ use annul::PresentedToken;
 use annul::store::PostgresConfig;
 use annul::store::PostgresError;
 use annul::store::PostgresStore;
+use annul::store::RevocationFeed;
+use annul::store::StoreErrorKind;
+use annul::store::Sweep;
+use annul::store::SweepBudget;
 use annul::store::TokenStore;
 
 use crate::server;
@@ -15,6 +19,8 @@ use crate::server::Server;
 use crate::server::free_port;
 use crate::tenancy::Place;
 use crate::tenancy::key;
+use crate::words::at as minutes;
+use crate::words::of_grant;
 
 /// The error, and that it tells what to do without telling a password.
 async fn refused(config: PostgresConfig, says: &[&str]) -> PostgresError {
@@ -195,6 +201,35 @@ async fn the_migrations_are_plain_sql_for_psql() {
     assert!(!run().status.success());
     assert_eq!(place.dump().await.unwrap(), before);
     assert_eq!(PostgresStore::migrate(&place.config()).await.unwrap(), []);
+}
+
+/// Logical replication, or a copy of the tables alone, leaves a sequence behind.
+#[tokio::test]
+async fn places_that_would_be_given_away_again_are_refused_by_the_start_and_by_the_feed() {
+    for are_swept in [false, true] {
+        let place = Place::new(server::shared()).await;
+        let store = PostgresStore::connect(place.config()).await.unwrap();
+        for n in 0..5 {
+            store.revoke(&of_grant(format!("g{n}"))).await.unwrap();
+        }
+        if are_swept {
+            for days in [1, 2] {
+                store.sweep(minutes(60 * 24 * days), SweepBudget::default()).await.unwrap();
+            }
+        }
+        let client = place.client().await;
+        client.batch_execute("ALTER SEQUENCE annul_place RESTART").await.unwrap();
+        store.revoke(&of_grant("new")).await.unwrap();
+        // By who is there already, too: it would show one entry, and call that all.
+        let error = store.changes(None, 100).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        let says = ["annul_place", "is at 1", "setval('annul_place', 5)"];
+        let error = refused(place.config(), &says).await;
+        assert!(matches!(error, PostgresError::SequenceBehind { .. }), "{error:?}");
+        client.query_one("SELECT setval('annul_place', 5)", &[]).await.unwrap();
+        let store = PostgresStore::connect(place.config()).await.unwrap();
+        store.changes(None, 100).await.unwrap();
+    }
 }
 
 #[tokio::test]
