@@ -15,7 +15,6 @@ use crate::store::redis::codec;
 use crate::store::redis::codec::Record;
 use crate::store::redis::forgotten;
 use crate::store::redis::keys::Part;
-use crate::store::redis::keys::kind_of;
 use crate::store::redis::millis;
 use crate::store::redis::random;
 use crate::store::redis::script::Call;
@@ -24,6 +23,8 @@ use crate::store::redis::script::ROTATE;
 use crate::store::redis::script::SPEND;
 use crate::store::redis::tokens::Found;
 use crate::store::redis::tokens::bytes;
+use crate::store::redis::tokens::check_counterparts;
+use crate::store::redis::tokens::covering;
 use crate::store::redis::tokens::parts;
 use crate::token::NewToken;
 use crate::token::TargetKind;
@@ -41,6 +42,7 @@ enum Spent {
 
 impl RedisStore {
     pub(super) async fn exchange(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
+        check_counterparts(rotation.successors())?;
         // The script makes successors that are good.
         let all_are_good = !rotation.successors().iter().any(NewToken::is_consumed);
         if self.is_at_once() && all_are_good {
@@ -86,10 +88,10 @@ impl RedisStore {
             return Err(StoreError::corrupt("an answer of another kind"));
         };
         let found = |record: Value| -> Result<TokenRecord, StoreError> {
-            let record = Record::from_bytes(&bytes(record))?;
+            let record = Record::from_bytes(&bytes(record)?)?;
             Ok(Found { digest, id, record, by: None }.into_record())
         };
-        match bytes(outcome).as_slice() {
+        match bytes(outcome)?.as_slice() {
             b"first" => Ok(Rotated::Applied(found(record)?)),
             b"again" => Ok(Rotated::AppliedInGrace(found(record)?)),
             b"reused" => {
@@ -102,7 +104,7 @@ impl RedisStore {
             b"foreign" => refused(Refused::ForeignClient),
             b"other kind" => refused(Refused::NotARefreshToken),
             b"unknown" => refused(Refused::Unknown),
-            b"revoked" => match bytes(by).first().copied().and_then(kind_of) {
+            b"revoked" => match covering(by)? {
                 Some(by) => refused(Refused::Revoked { by }),
                 None => Err(StoreError::corrupt("an answer of another kind")),
             },
@@ -204,7 +206,10 @@ impl RedisStore {
             .number(millis(rotation.now()))
             .number(grace_of(rotation))
             .number(millis(due));
-        Ok(matches!(self.root.link.call(&call).await?, Value::Int(1)))
+        let Value::Int(is_open) = self.root.link.call(&call).await? else {
+            return Err(StoreError::corrupt("an answer of another kind"));
+        };
+        Ok(is_open == 1)
     }
 
     /// The compare-and-swap: of all callers with the same token, one finds it unspent.
@@ -216,7 +221,7 @@ impl RedisStore {
             .key(self.space.key(Part::Entry, id))
             .number(millis(rotation.now()))
             .argument(random()?);
-        match bytes(self.root.link.call(&call).await?).as_slice() {
+        match bytes(self.root.link.call(&call).await?)?.as_slice() {
             b"expired" => Ok(Spent::Expired),
             b"first" => Ok(Spent::First),
             b"revoked" => Ok(Spent::Revoked),

@@ -22,6 +22,9 @@ use crate::store::redis::script::FEED;
 use crate::store::redis::tokens::bytes;
 use crate::store::redis::tokens::parts;
 
+/// How many entries one page has at most: Redis serves nobody else while it reads them.
+const MOST: usize = 1_000;
+
 /// A place in the feed of one shard: milliseconds, and a count within each.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 struct Place(u64, u64);
@@ -59,6 +62,7 @@ impl RedisStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
+        let limit = limit.clamp(1, MOST);
         let count = self.space.shard_count();
         let began = match after.map(|cursor| cursor.as_str().parse::<Reader>()) {
             None => None,
@@ -126,15 +130,15 @@ impl RedisStore {
             return Err(wrong());
         };
         let place = |value: Value| -> Result<Place, StoreError> {
-            let text = String::from_utf8(bytes(value)).map_err(|_| wrong())?;
+            let text = String::from_utf8(bytes(value)?).map_err(|_| wrong())?;
             text.parse().map_err(|()| wrong())
         };
         let (swept, last) = (place(swept)?, place(last)?);
         let mut read = Vec::new();
         let mut found = found.into_iter();
         while let (Some(at), Some(id), Some(entry)) = (found.next(), found.next(), found.next()) {
-            let id = bytes(id).try_into().map_err(|_| wrong())?;
-            read.push((place(at)?, Id::new(id), bytes(entry)));
+            let id = bytes(id)?.try_into().map_err(|_| wrong())?;
+            read.push((place(at)?, Id::new(id), bytes(entry)?));
         }
         let is_cluster = self.root.link.is_cluster();
         let looks = read.into_iter().map(|(at, id, mut entry)| -> link::Boxed<'_, _> {
@@ -153,7 +157,7 @@ impl RedisStore {
         });
         let lines: Vec<_> = link::all(looks).await.into_iter().collect::<Result<_, _>>()?;
         let is_all = lines.len() < limit || lines.last().is_some_and(|(at, _)| *at >= last);
-        Ok(Told { epoch: bytes(epoch), swept, last, lines, is_all })
+        Ok(Told { epoch: bytes(epoch)?, swept, last, lines, is_all })
     }
 }
 

@@ -72,7 +72,7 @@ impl RedisStore {
             return Err(StoreError::corrupt("an answer of another kind"));
         };
         let outcome = if news == 1 { Revoked::Newly } else { Revoked::Already };
-        let exchanged = match bytes(exchanged).as_slice() {
+        let exchanged = match bytes(exchanged)?.as_slice() {
             [] => None,
             record => Some(Record::from_bytes(record)?),
         };

@@ -144,6 +144,9 @@ const FAR: u64 = 9_000_000_000_000_000;
 ///
 /// # What it does not do
 ///
+/// It looks at the server's `maxmemory-policy` once, when it connects, and accepts any where `maxmemory` is 0. Who sets a
+/// limit later, by `CONFIG SET`, has to set `noeviction` first.
+///
 /// It speaks TLS with the feature `redistls` only. Every check in a Cluster looks at the entry for
 /// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
 #[derive(Clone)]
@@ -286,6 +289,6 @@ impl RevocationFeed for RedisStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        self.root.link.within(self.read_feed(after, limit.max(1))).await
+        self.root.link.within(self.read_feed(after, limit)).await
     }
 }

@@ -56,10 +56,11 @@ impl RedisStore {
             let Some([outcome, told]) = parts(self.root.link.call(&call).await?) else {
                 return Err(StoreError::corrupt("an answer of another kind"));
             };
-            match bytes(outcome).as_slice() {
+            match bytes(outcome)?.as_slice() {
                 b"done" => return Ok(()),
                 b"ended" => return Err(StoreError::conflict("the session was logged out")),
-                _ => known = bytes(told),
+                b"changed" => known = bytes(told)?,
+                _ => return Err(StoreError::corrupt("an answer of another kind")),
             }
         }
         Err(StoreError::conflict("too many joined the session at once"))

@@ -88,8 +88,9 @@ impl RedisStore {
         let Value::Array(grants) = grants else {
             return Err(StoreError::corrupt("an answer of another kind"));
         };
-        let ids = grants.into_iter().filter_map(|id| bytes(id).try_into().ok().map(Id::new));
-        let mut grants: Vec<Id> = ids.collect();
+        let wrong = |_| StoreError::corrupt("an answer of another kind");
+        let ids = grants.into_iter().map(|id| bytes(id)?.try_into().map(Id::new).map_err(wrong));
+        let mut grants: Vec<Id> = ids.collect::<Result<_, _>>()?;
         grants.sort_unstable();
         grants.dedup();
         Ok(Some(Due { shard, grants }))

@@ -28,6 +28,9 @@ use crate::token::TokenDigest;
 use crate::token::TokenRecord;
 use crate::token::TokenState;
 
+/// How long a counterpart may be.
+const LONGEST_COUNTERPART: usize = 60_000;
+
 /// A token as it was found: its record, and what covers it.
 pub(super) struct Found {
     pub(super) digest: TokenDigest,
@@ -84,11 +87,15 @@ impl RedisStore {
             let call = Call::new(&FIND, self.space.shard_key(0))
                 .key(self.space.key(Part::Token, &id))
                 .argument(*id.as_bytes());
-            let Some([record, by]) = parts(self.root.link.call(&call).await?) else {
+            let answer = self.root.link.call(&call).await?;
+            if answer == Value::Nil {
                 return Ok(None);
+            }
+            let Some([record, by]) = parts(answer) else {
+                return Err(StoreError::corrupt("an answer of another kind"));
             };
-            let record = Record::from_bytes(&bytes(record))?;
-            let by = bytes(by).first().copied().and_then(kind_of);
+            let record = Record::from_bytes(&bytes(record)?)?;
+            let by = covering(by)?;
             return Ok(Some(Found { digest, id, record, by }));
         }
         // The record first, and the entries then: one that was written before we began is there by now.
@@ -109,7 +116,7 @@ impl RedisStore {
         count: u64,
     ) -> Result<Vec<u8>, StoreError> {
         let call = Call::new(&LOOK, self.space.key(part, id)).number(count);
-        Ok(bytes(self.root.link.call(&call).await?))
+        bytes(self.root.link.call(&call).await?)
     }
 
     /// Which entry covers a token, the narrowest of several; all are looked at together.
@@ -144,6 +151,7 @@ impl RedisStore {
         if tokens.is_empty() {
             return Ok(None);
         }
+        check_counterparts(tokens)?;
         let targets = self.space.targets(grant);
         let announced = self.announced_at(grant.authenticated_at(), tokens);
         if self.is_at_once() {
@@ -286,9 +294,32 @@ impl RedisStore {
 /// What `issue.lua` answers.
 pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
     match parts(answer) {
-        Some([Value::Int(0), by]) => Ok(bytes(by).first().copied().and_then(kind_of)),
-        Some(_) => Err(StoreError::conflict("a token of this value exists under another grant")),
-        None => Err(StoreError::corrupt("an answer of another kind")),
+        Some([Value::Int(0), by]) => covering(by),
+        Some([Value::Int(_), _]) => {
+            Err(StoreError::conflict("a token of this value exists under another grant"))
+        }
+        Some(_) | None => Err(StoreError::corrupt("an answer of another kind")),
+    }
+}
+
+/// What covers a token, by the letter that a script answers; nothing does where it is ''.
+pub(super) fn covering(letter: Value) -> Result<Option<TargetKind>, StoreError> {
+    let wrong = || StoreError::corrupt("an answer of another kind");
+    match bytes(letter)?.as_slice() {
+        [] => Ok(None),
+        [letter] => kind_of(*letter).map(Some).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+/// Refuses what a record cannot hold: scripts know its place by a length of two bytes.
+pub(super) fn check_counterparts(tokens: &[NewToken<'_>]) -> Result<(), StoreError> {
+    let is_long = |token: &NewToken<'_>| {
+        token.counterpart().is_some_and(|text| text.expose_secret().len() > LONGEST_COUNTERPART)
+    };
+    match tokens.iter().any(is_long) {
+        true => Err(StoreError::conflict("a counterpart of more than 60,000 bytes cannot be kept")),
+        false => Ok(()),
     }
 }
 
@@ -300,10 +331,32 @@ pub(super) fn parts<const N: usize>(answer: Value) -> Option<[Value; N]> {
     parts.try_into().ok()
 }
 
-/// The bytes of an answer; none where it is nothing, or something else.
-pub(super) fn bytes(answer: Value) -> Vec<u8> {
+/// The bytes of an answer; none where it says that there is nothing. Anything else is not taken for nothing.
+pub(super) fn bytes(answer: Value) -> Result<Vec<u8>, StoreError> {
+    if answer == Value::Nil {
+        return Ok(Vec::new());
+    }
     let Value::BulkString(bytes) = answer else {
-        return Vec::new();
+        return Err(StoreError::corrupt("an answer of another kind"));
     };
-    bytes
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nothing_is_taken_for_nothing() {
+        assert!(bytes(Value::Nil).unwrap().is_empty());
+        for odd in [Value::Okay, Value::Int(0), Value::Array(Vec::new())] {
+            assert!(bytes(odd).is_err());
+        }
+        let letter = |text: &str| covering(Value::BulkString(text.as_bytes().to_vec()));
+        assert_eq!(letter("").unwrap(), None);
+        assert_eq!(letter("g").unwrap(), Some(TargetKind::Grant));
+        assert!(letter("?").is_err() && letter("gg").is_err());
+        let other = Value::Array(vec![Value::Nil, Value::Nil]);
+        assert!(issued(other).is_err());
+    }
 }

@@ -16,6 +16,8 @@ use annul::RedisStore;
 use annul::Revocation;
 use annul::SystemClock;
 use annul::Target;
+use annul::store::Changes;
+use annul::store::RevocationFeed;
 use annul::store::Rotated;
 use annul::store::Rotation;
 use annul::store::StoreError;
@@ -213,4 +215,26 @@ async fn successors_that_were_recorded_in_steps_can_be_revoked() {
         store.revoke(&revocation).await.unwrap();
         assert!(!is_good(&store, &access).await.unwrap(), "{target:?} was revoked");
     }
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_or_comes_in_parts() {
+    let server = Server::start(&[]);
+    let config = RedisConfig::new(server.url(), DigestKey::new(&[7; 32]));
+    let store = RedisStore::connect(config).await.unwrap();
+    let now = SystemClock.now();
+    let hour = now + Duration::from_secs(3_600);
+    let grant = || Grant::new("g", "web", now);
+    let token = |length: usize| {
+        NewToken::access(PresentedToken::new("t"), hour).keep_counterpart("c".repeat(length))
+    };
+    assert!(store.issue(grant(), &[token(70_000)], now).await.is_err());
+    assert!(store.find(PresentedToken::new("t"), None).await.unwrap().is_none());
+    store.issue(grant(), &[token(60_000)], now).await.unwrap();
+    let target = Target::Grant("g".into());
+    store.revoke(&Revocation::by_operator(target, Reason::Logout, now)).await.unwrap();
+    let Changes::Page(page) = store.changes(None, usize::MAX).await.unwrap() else {
+        panic!("a gap for who knows nothing");
+    };
+    assert_eq!(page.entries().len(), 1);
 }

@@ -16,6 +16,11 @@ local function holds(key, granted, hold, ttl)
     redis.call('SETRANGE', key, 8, packed(hold))
   end
   lasts(key, ttl + FLIGHT)
+  -- Its line in the feed as well. Readers can do without it where the slot is moving and that key is elsewhere.
+  local line = redis.pcall('PEXPIRETIME', tag .. 'x')
+  if type(line) == 'number' and line < ttl + FLIGHT then
+    redis.pcall('PEXPIREAT', tag .. 'x', ttl + FLIGHT)
+  end
   return true
 end
 
