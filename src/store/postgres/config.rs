@@ -14,6 +14,8 @@ use crate::store::postgres::start::PostgresError;
 use crate::store::postgres::tls::Tls;
 use crate::token::DigestKey;
 
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 /// Where the database is, and how a [`PostgresStore`](crate::store::PostgresStore) uses it.
 ///
 /// ```
@@ -65,13 +67,14 @@ impl PostgresConfig {
         self
     }
 
-    /// How long any operation may take, waiting for a connection included. Default: five seconds.
+    /// How long any operation may take, waiting for a connection included. Default: five seconds; at most a day.
     ///
     /// The server gives a statement up a little earlier. What was given up may have been done all the same; to repeat it
     /// does no harm.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        // PostgreSQL counts milliseconds in 31 bits, and refuses to wait for longer than they hold.
+        self.timeout = if timeout.as_secs() < DAY.as_secs() { timeout } else { DAY };
         self
     }
 

@@ -114,7 +114,11 @@ impl PostgresStore {
         let mut next = match from {
             Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
             Some(from) => from,
-            None => Position { epoch: ends.epoch, place: 0, mark: swept.max(newest) },
+            None => {
+                // Never beyond the end that the next call may find.
+                let mark = swept.max(newest.min(ends.last));
+                Position { epoch: ends.epoch, place: 0, mark }
+            }
         };
         let mut entries = Vec::with_capacity(found.len().min(limit));
         let mut more = false;

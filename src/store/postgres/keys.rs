@@ -74,8 +74,12 @@ impl Keys {
 
     pub(super) fn token(&self, id: &TokenId) -> Key {
         match id.digest() {
-            // It is a keyed digest already, of a token: no name is.
-            Some(digest) => Key(first_half(*digest.as_bytes())),
+            // Once more under this tenant's key: a digest may be another tenant's, and then it is nothing here.
+            Some(digest) => {
+                let words = digest.as_bytes().as_chunks::<8>().0.iter();
+                let words = words.map(|word| format!("{:016x}", u64::from_be_bytes(*word)));
+                self.key("annul token digest", &words.collect::<String>())
+            }
             None => self.key("annul token", id.name().unwrap_or_default()),
         }
     }

@@ -112,6 +112,13 @@ use tls::Tls;
 ///
 /// Every operation is one round trip. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
 /// is switched on where it is off); what a standby has of it after a failover is a matter of `synchronous_standby_names`.
+/// With `fsync = off` nothing is, whatever is acknowledged. [`Already`](crate::Revoked::Already) says that the primary has
+/// it: it does not wait for a standby that the first revocation still waits for.
+///
+/// Readers of the feed wait for whoever holds the advisory lock `(1634627189, oid of annul_entry)`: a role that may connect
+/// to the database can hold it, and the feed is unavailable for as long. Nobody else's revocations or look-ups wait. After
+/// `TRUNCATE` and a restore of the data alone, give the feed a new name, so that its readers begin again:
+/// `UPDATE annul_schema SET epoch = gen_random_uuid()`.
 ///
 /// Connections are opened as they are needed. A server that does not answer is
 /// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) within the configured time, and used again as soon as it

@@ -1,8 +1,23 @@
 //! The published contract.
 
+use std::time::Duration;
+
+use annul::Namespace;
+use annul::PresentedToken;
+use annul::Target;
+use annul::store::PostgresStore;
+use annul::store::TokenLedger;
+use annul::store::TokenStore;
 use annul::testkit;
 
+use crate::server;
+use crate::tenancy::Place;
 use crate::tenancy::fresh;
+use crate::words::at;
+use crate::words::grant;
+use crate::words::is_revoked;
+use crate::words::operator;
+use crate::words::refresh;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_finds_and_revokes_as_a_token_store_must() {
@@ -22,4 +37,20 @@ async fn it_sweeps_as_a_sweep_must() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_tells_as_a_feed_must() {
     testkit::feed::suite().run(&fresh).await.assert_held();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_another_tenant_names_by_its_digest_is_not_revoked() {
+    let place = Place::new(server::shared()).await;
+    // Longer than PostgreSQL can be told to wait, besides.
+    let config = place.config().timeout(Duration::from_secs(40 * 24 * 3_600));
+    let ours = PostgresStore::connect(config).await.unwrap();
+    let theirs = ours.namespace(&Namespace::new("theirs"));
+    ours.issue(grant("g"), &[refresh("t", 1)], at(0)).await.unwrap();
+    let found = ours.find(PresentedToken::new("t"), None).await.unwrap().unwrap();
+    let revocation = operator(Target::Token(found.id().clone()), at(0));
+    theirs.revoke(&revocation).await.unwrap();
+    assert!(!is_revoked(&ours, "t").await);
+    ours.revoke(&revocation).await.unwrap();
+    assert!(is_revoked(&ours, "t").await);
 }
