@@ -62,6 +62,7 @@ const FIND: &str = concat!(
     "#!lua flags=allow-oom\n",
     include_str!("../src/store/redis/lua/common.lua"),
     include_str!("../src/store/redis/lua/entry.lua"),
+    include_str!("../src/store/redis/lua/token.lua"),
     include_str!("../src/store/redis/lua/find.lua"),
 );
 
@@ -170,7 +171,7 @@ impl Bench {
             async move {
                 // As long as the store's own.
                 let id = (n << 64 | 1).to_be_bytes();
-                let tag = b"{annul:000000000000:0}";
+                let tag = b"{annul:000000000000:0/1}";
                 let mut command = redis::cmd("EVALSHA");
                 command.arg(&*hash).arg(3);
                 command.arg([tag.as_slice(), b"m"].concat());
@@ -178,7 +179,8 @@ impl Bench {
                 command.arg([tag.as_slice(), b"x"].concat());
                 command.arg(&id).arg(&at).arg("0");
                 let body = format!("\u{1}g\u{10}grant-{n:010}\u{6}logouto");
-                command.arg(body).arg(&id);
+                // The longest lifetime, and for how long what has expired is remembered.
+                command.arg(body).arg(&id).arg(2_592_000_000_u64).arg(604_800_000_u64);
                 let answer: redis::Value = command.query_async(&mut bare).await.unwrap();
                 assert!(matches!(&answer, redis::Value::Array(parts) if parts.len() == 2));
             }

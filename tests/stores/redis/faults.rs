@@ -66,7 +66,7 @@ async fn a_paused_server_is_unavailable_in_time_and_serves_again_by_itself() {
     load.goes_on(100).await;
     server.pause();
     load.fails().await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     server.resume();
     load.goes_on(100).await;
     load.ends(&store).await;
