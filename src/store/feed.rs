@@ -70,6 +70,8 @@ pub trait RevocationFeed: Send + Sync {
     ///
     /// - [`StoreErrorKind::Unavailable`](crate::store::StoreErrorKind::Unavailable): not known now. The cursor stays
     ///   good; what the reader has is getting old.
+    /// - [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt): the feed makes no sense, and to ask again does
+    ///   not help. Do not take what the reader has for everything.
     async fn changes(
         &self,
         after: Option<&FeedCursor>,

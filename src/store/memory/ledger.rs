@@ -116,12 +116,12 @@ impl Ledger {
         let Some(from) = self.places.position(after) else {
             return Changes::Gap;
         };
+        let limit = limit.max(1);
         let last = self.places.last();
         let to = if from.catches_up() { from.mark } else { last };
         let mut found = Vec::new();
         if from.place < to {
             let between = (from.place, to);
-            let limit = limit.max(1);
             self.tokens.list(between, limit, TargetKind::Token, &mut found);
             self.grants.list(between, limit, TargetKind::Grant, &mut found);
             self.sessions.list(between, limit, TargetKind::Session, &mut found);
@@ -131,8 +131,8 @@ impl Ledger {
             self.everything.list(between, limit, TargetKind::Everything, &mut found);
             found.sort_unstable_by_key(|(line, _)| line.place);
         }
-        let next = match found.get(limit.max(1) - 1) {
-            Some((line, _)) if found.len() > limit.max(1) => line.place,
+        let next = match found.get(limit - 1) {
+            Some((line, _)) if found.len() > limit => line.place,
             Some(_) | None => to,
         };
         found.retain(|(line, _)| line.place <= next);

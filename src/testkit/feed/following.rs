@@ -131,7 +131,7 @@ pub(super) async fn nothing_appears_behind_a_reader(subject: &dyn Subject) -> Pr
                 Ok(())
             }));
         }
-        let (feed, acknowledged) = (Arc::clone(&feed), acknowledged);
+        let feed = Arc::clone(&feed);
         let mut reader = Reader::up_to_date(&*feed).await?;
         racers.push(racer(async move {
             loop {

@@ -18,6 +18,7 @@ use crate::testkit::scene::Told;
 use crate::testkit::scene::endpoint;
 use crate::testkit::scene::revoke_at;
 use crate::testkit::scene::targets_of;
+use crate::testkit::suite::NotProven;
 use crate::testkit::suite::Proof;
 use crate::testkit::suite::Subject;
 use crate::testkit::suite::ensure;
@@ -46,8 +47,7 @@ pub(super) async fn each_revocation_is_told_as_it_was_made(subject: &dyn Subject
         scene.store().revoke(&Revocation::by_operator(target.clone(), reason, at)).await?;
         reader.read(&*feed).await?;
         let Some(entry) = reader.told(&target) else {
-            ensure!(false, "{target:?} was revoked, and is not told");
-            continue;
+            return Err(NotProven::seen(format!("{target:?} was revoked, and is not told")));
         };
         ensure!(
             (entry.at(), entry.reason(), entry.actor()) == (at, reason, &Actor::Operator),
