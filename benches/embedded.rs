@@ -551,12 +551,20 @@ fn main() {
         return child(&folder);
     }
     let effort = Effort::new();
-    group_commit(&effort);
     let runtime = runtime();
-    let mut stores: Vec<Full> =
-        support::sizes().iter().map(|size| Full::new(&runtime, *size)).collect();
-    flatness(&runtime, &mut stores, &effort);
-    opening(stores);
-    fan_out(&runtime, &effort);
-    sweeping(&runtime, &effort);
+    if support::is_asked_for("commit") {
+        group_commit(&effort);
+    }
+    if support::is_asked_for("scale") {
+        let mut stores: Vec<Full> =
+            support::sizes().iter().map(|size| Full::new(&runtime, *size)).collect();
+        flatness(&runtime, &mut stores, &effort);
+        opening(stores);
+    }
+    if support::is_asked_for("sessions") {
+        fan_out(&runtime, &effort);
+    }
+    if support::is_asked_for("sweep") {
+        sweeping(&runtime, &effort);
+    }
 }

@@ -5,6 +5,8 @@
 //! - `ANNUL_BENCH_FULL=1` adds ten million live tokens (3 GB, some minutes more).
 //! - `ANNUL_BENCH_SIZES=1000,1000000` names the sizes one by one.
 //!
+//! The parts of `embedded` can be named: `cargo bench --all-features --bench embedded -- sweep`.
+//!
 //! With `--test`, or run by `cargo test`, every bench does one small round: that it still works is then all
 //! that is seen.
 
@@ -29,6 +31,12 @@ pub(crate) const FORM: &[u8] = b"application/x-www-form-urlencoded";
 pub(crate) fn is_test() -> bool {
     let mut arguments = std::env::args();
     arguments.any(|argument| argument == "--test") || std::env::args().all(|a| a != "--bench")
+}
+
+/// Whether a part of a bench is wanted: any, unless some are named, as in `cargo bench --bench embedded -- sweep`.
+pub(crate) fn is_asked_for(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
 }
 
 /// How many live tokens to measure with.
