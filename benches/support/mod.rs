@@ -35,7 +35,8 @@ pub(crate) fn is_test() -> bool {
 
 /// Whether a part of a bench is wanted: any, unless some are named, as in `cargo bench --bench embedded -- sweep`.
 pub(crate) fn is_asked_for(part: &str) -> bool {
-    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    let mut named =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
     named.peek().is_none() || named.any(|name| name == part)
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::embedded::engine::Bytes;
@@ -12,23 +11,27 @@ use crate::store::embedded::engine::Engine;
 use crate::store::embedded::engine::Reads;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::encode;
 
-type Writes = HashMap<(Space, Bytes), Option<Bytes>>;
+type Place = (Space, Bytes);
+
+/// A record as it will be, or None for one that goes.
+type Record = Option<Bytes>;
 
 /// The writes of many operations, of which each sees what those before it have done.
 pub(super) struct Batch<'e> {
     engine: &'e Engine,
-    decided: Writes,
-    /// Those of the operation that is being decided.
-    tried: Writes,
-    /// The earliest that this batch has put down as due.
-    earliest: Option<Timestamp>,
+    writes: HashMap<Place, Record>,
+    /// What the operation that is being decided has written over, in its order.
+    undo: Vec<(Place, Option<Record>)>,
+    /// What was put down as due.
+    scheduled: Vec<DueKey>,
 }
 
 impl<'e> Batch<'e> {
     pub(super) fn new(engine: &'e Engine) -> Self {
-        Self { engine, decided: Writes::new(), tried: Writes::new(), earliest: None }
+        Self { engine, writes: HashMap::new(), undo: Vec::new(), scheduled: Vec::new() }
     }
 
     pub(super) const fn engine(&self) -> &'e Engine {
@@ -42,14 +45,26 @@ impl<'e> Batch<'e> {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let scheduled = self.scheduled.len();
         let outcome = operation(self);
         let failed = |error: &StoreError| error.kind() != StoreErrorKind::Conflict;
         if outcome.as_ref().is_err_and(failed) {
-            self.tried.clear();
-        } else {
-            self.decided.extend(self.tried.drain());
+            self.scheduled.truncate(scheduled);
+            while let Some((place, before)) = self.undo.pop() {
+                match before {
+                    Some(record) => self.writes.insert(place, record),
+                    None => self.writes.remove(&place),
+                };
+            }
         }
+        self.undo.clear();
         outcome
+    }
+
+    fn write(&mut self, space: Space, key: &[u8], record: Record) {
+        let place = (space, Bytes::from(key));
+        let before = self.writes.insert(place.clone(), record);
+        self.undo.push((place, before));
     }
 
     pub(super) fn put(
@@ -58,42 +73,44 @@ impl<'e> Batch<'e> {
         key: &[u8],
         row: &impl Serialize,
     ) -> Result<(), StoreError> {
-        self.tried.insert((space, key.into()), Some(encode(row)?));
+        self.write(space, key, Some(encode(row)?));
         Ok(())
     }
 
     pub(super) fn put_bytes(&mut self, space: Space, key: &[u8], value: &[u8]) {
-        self.tried.insert((space, key.into()), Some(value.into()));
+        self.write(space, key, Some(value.into()));
     }
 
     pub(super) fn remove(&mut self, space: Space, key: &[u8]) {
-        self.tried.insert((space, key.into()), None);
+        self.write(space, key, None);
     }
 
     /// Has a sweep look at a record at that time.
     pub(super) fn schedule(&mut self, due: Due) {
-        self.earliest = Some(self.earliest.map_or(due.at, |known| known.min(due.at)));
-        self.put_bytes(Space::Due, &due.to_key(), &[]);
+        let key = due.to_key();
+        self.scheduled.push(key);
+        self.put_bytes(Space::Due, &key, &[]);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.decided.is_empty()
+        self.writes.is_empty()
     }
 
-    pub(super) const fn earliest(&self) -> Option<Timestamp> {
-        self.earliest
+    /// What was put down as due so far.
+    pub(super) fn take_scheduled(&mut self) -> Vec<DueKey> {
+        std::mem::take(&mut self.scheduled)
     }
 
     pub(super) fn into_writes(self) -> impl Iterator<Item = (Space, Bytes, Option<Bytes>)> {
-        self.decided.into_iter().map(|((space, key), value)| (space, key, value))
+        self.writes.into_iter().map(|((space, key), value)| (space, key, value))
     }
 }
 
 impl Reads for Batch<'_> {
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let place = (space, Bytes::from(key));
-        match self.tried.get(&place).or_else(|| self.decided.get(&place)) {
-            Some(value) => Ok(value.clone()),
+        match self.writes.get(&place) {
+            Some(record) => Ok(record.clone()),
             None => self.engine.read(space, key),
         }
     }

@@ -191,11 +191,12 @@ pub(super) struct Due {
     pub(super) key: [u8; 32],
 }
 
-impl Due {
-    pub(super) const LENGTH: usize = 41;
+/// The time, the kind, the key of the record.
+pub(super) type DueKey = [u8; 41];
 
-    pub(super) fn to_key(self) -> [u8; Self::LENGTH] {
-        let mut key = [0; Self::LENGTH];
+impl Due {
+    pub(super) fn to_key(self) -> DueKey {
+        let mut key: DueKey = [0; 41];
         let bytes = self.at.as_unix_millis().to_be_bytes().into_iter();
         let bytes = bytes.chain([self.kind.code()]).chain(self.key);
         key.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);

@@ -1,5 +1,6 @@
 //! Forgetting, a few records at a time, so that no revocation waits for it.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
@@ -10,6 +11,7 @@ use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Reads;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::DueKind;
 use crate::store::embedded::rows::EntryRow;
 use crate::store::embedded::rows::FamilyRow;
@@ -20,12 +22,53 @@ use crate::store::embedded::rows::feed_key;
 use crate::store::embedded::rows::read_row;
 use crate::store::embedded::tokens::find_session;
 
+/// The most to remember of what is due before the place that sweeping has come to.
+const EARLY: usize = 4_096;
+
+/// How far sweeping has come, from the moment on at which the engine was opened.
+///
+/// What was swept leaves a trail that the engine clears away later, and which takes longer to walk along than all the
+/// rest of a sweep. So nothing is ever looked for behind `reached`: what is put down as due there, by a clock that stands
+/// behind the sweeper's, is remembered one by one.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Nothing that is due stands before this, but for the early. None where nobody has looked yet.
+    reached: Option<Bytes>,
+    early: BTreeSet<Bytes>,
+}
+
+impl Progress {
+    /// What a batch that is on disk now has put down as due.
+    pub(super) fn scheduled(&mut self, keys: &[DueKey]) {
+        let Some(reached) = &self.reached else {
+            return;
+        };
+        let early = keys.iter().filter(|key| key.as_slice() < &**reached);
+        self.early.extend(early.map(|key| Bytes::from(key.as_slice())));
+        if self.early.len() > EARLY {
+            self.reached = self.early.pop_first();
+            self.early.clear();
+        }
+    }
+
+    /// What a step whose batch is on disk now has looked at.
+    pub(super) fn stepped(&mut self, step: &Step) {
+        self.reached.clone_from(&step.reached);
+        for key in &step.early {
+            self.early.remove(key);
+        }
+    }
+}
+
 /// What one step of a sweep did.
 pub(super) struct Step {
     pub(super) looked_at: usize,
     pub(super) removed: usize,
-    /// Where the next one begins: nothing stands before it. None where nothing more is due.
-    pub(super) next: Option<Bytes>,
+    /// Whether there is more that is due.
+    pub(super) more: bool,
+    /// Those of the early that it has looked at.
+    early: Vec<Bytes>,
+    reached: Option<Bytes>,
 }
 
 /// What is to become of a record that is due.
@@ -35,23 +78,37 @@ enum Fate {
     Stays(Timestamp),
 }
 
-/// Looks at up to `most` records that are due, from `from` on.
+/// Looks at up to `most` records that are due.
 pub(super) fn step(
     batch: &mut Batch<'_>,
     now: Timestamp,
-    from: Option<&Bytes>,
+    progress: &Progress,
     most: usize,
     retention: Retention,
 ) -> Result<Step, StoreError> {
-    let first = from.map_or(Bound::Unbounded, |from| Bound::Included(from.as_ref()));
     let end = Due::after(now);
-    let end = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
-    let mut due =
-        batch.engine().snapshot().between(Space::Due, first, end, most.saturating_add(1))?;
-    let next = due.get(most).map(|(key, _)| key.clone());
+    let is_due = |key: &[u8]| end.is_none_or(|end| key < end.as_slice());
+    let asked = most.saturating_add(1);
+    let early = progress.early.iter().take_while(|key| is_due(key)).take(asked);
+    let mut due: Vec<Bytes> = early.map(|key| Bytes::from(key.as_slice())).collect();
+    let early = due.len().min(most);
+    let reached = progress.reached.as_ref();
+    let mut next = None;
+    if due.len() < asked && reached.is_none_or(|reached| is_due(reached)) {
+        let from = reached.map_or(Bound::Unbounded, |reached| Bound::Included(reached.as_ref()));
+        let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+        let snapshot = batch.engine().snapshot();
+        let rest = snapshot.between(Space::Due, from, to, asked - due.len())?;
+        due.extend(rest.into_iter().map(|(key, _)| key));
+        // All that was there is seen, or this is the first that is not.
+        next = due.get(most).cloned().or_else(|| end.map(Bytes::from));
+    }
+    let more = due.len() > most;
     due.truncate(most);
-    let mut step = Step { looked_at: due.len(), removed: 0, next };
-    for (key, _) in due {
+    let reached = next.or_else(|| reached.cloned());
+    let early = due.iter().take(early).cloned().collect();
+    let mut step = Step { looked_at: due.len(), removed: 0, more, early, reached };
+    for key in due {
         batch.remove(Space::Due, &key);
         let due = Due::of_key(&key)?;
         match fate(batch, due, now, retention)? {
@@ -127,4 +184,29 @@ fn entry(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>
         batch.put(Space::Meta, &entry.tenant, &tenant)?;
     }
     Ok(Some(fate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(millis: u64, key: u8) -> DueKey {
+        let at = Timestamp::from_unix_millis(millis);
+        Due { at, kind: DueKind::AccessToken, key: [key; 32] }.to_key()
+    }
+
+    #[test]
+    fn what_is_put_down_behind_the_sweeper_is_remembered_and_if_it_is_too_much_looked_for() {
+        let mut progress = Progress::default();
+        // Nobody has looked yet, so everything is still before the sweeper.
+        progress.scheduled(&[due(1, 1)]);
+        assert!(progress.reached.is_none() && progress.early.is_empty());
+        progress.reached = Some(Bytes::from(due(1_000_000, 0).as_slice()));
+        progress.scheduled(&[due(2_000_000, 1), due(7, 1), due(7, 1)]);
+        assert_eq!(progress.early.len(), 1);
+        let many: Vec<DueKey> = (10..).map(|millis| due(millis, 1)).take(EARLY).collect();
+        progress.scheduled(&many);
+        assert!(progress.early.is_empty());
+        assert_eq!(progress.reached.as_deref(), Some(due(7, 1).as_slice()));
+    }
 }

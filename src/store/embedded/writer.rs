@@ -28,7 +28,6 @@ use crate::store::StoreError;
 use crate::store::Swept;
 use crate::store::embedded::Shared;
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Engine;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::engine::WriteError;
@@ -38,12 +37,14 @@ use crate::store::embedded::queue::Job;
 use crate::store::embedded::queue::Settle;
 use crate::store::embedded::queue::Slot;
 use crate::store::embedded::queue::Wait;
-use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::STORE;
 use crate::store::embedded::rows::StoreRow;
 use crate::store::embedded::rows::Tenant;
 use crate::store::embedded::rows::read_row;
 use crate::store::embedded::sweep;
+use crate::store::embedded::sweep::Progress;
+use crate::store::embedded::sweep::Step;
 use crate::store::embedded::tokens;
 use crate::store::embedded::tokens::Exchange;
 use crate::store::embedded::tokens::Fresh;
@@ -157,18 +158,11 @@ impl Write {
     }
 }
 
-/// What a step of a sweep has come to.
-struct Stepped {
-    looked_at: usize,
-    removed: usize,
-    next: Option<Bytes>,
-}
-
 /// What a batch that is on disk has come to.
 struct Written {
     replies: Vec<Reply>,
-    stepped: Option<Result<Stepped, StoreError>>,
-    earliest: Option<Timestamp>,
+    stepped: Option<Result<Step, StoreError>>,
+    scheduled: Vec<DueKey>,
 }
 
 fn closed() -> WriteError {
@@ -179,9 +173,7 @@ fn closed() -> WriteError {
 pub(super) struct Writer<'s> {
     shared: &'s Shared,
     sweeps: VecDeque<Sweeping>,
-    /// Nothing that is due stands before this. What was swept leaves a trail that the engine clears away later, and every
-    /// sweep would walk along it.
-    swept_to: Option<Bytes>,
+    progress: Progress,
     /// How many callers the last batch had, and how long it took.
     last: (usize, Duration),
     /// Whether the engine has to be opened again before it is asked to write.
@@ -191,9 +183,10 @@ pub(super) struct Writer<'s> {
 }
 
 impl<'s> Writer<'s> {
-    pub(super) const fn new(shared: &'s Shared, patience: Duration) -> Self {
+    pub(super) fn new(shared: &'s Shared, patience: Duration) -> Self {
         let last = (0, Duration::ZERO);
-        Self { shared, sweeps: VecDeque::new(), swept_to: None, last, broken: false, patience }
+        let progress = Progress::default();
+        Self { shared, sweeps: VecDeque::new(), progress, last, broken: false, patience }
     }
 
     /// Until the store is closed and everything is answered.
@@ -310,12 +303,9 @@ impl<'s> Writer<'s> {
             writes.iter().filter_map(|write| write.decide(&mut batch, retention)).collect();
         let stepped = self.sweeps.front().map(|sweeping| {
             let most = sweeping.left.min(STEP);
-            let from = self.swept_to.as_ref();
-            let step =
-                batch.decide(|batch| sweep::step(batch, sweeping.now, from, most, retention))?;
-            Ok(Stepped { looked_at: step.looked_at, removed: step.removed, next: step.next })
+            batch.decide(|batch| sweep::step(batch, sweeping.now, &self.progress, most, retention))
         });
-        let earliest = batch.earliest();
+        let scheduled = batch.take_scheduled();
         let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
         if !batch.is_empty() {
             engine.commit(batch.into_writes())?;
@@ -324,7 +314,7 @@ impl<'s> Writer<'s> {
         if let Ok(Some(row)) = place {
             self.shared.bell.ring(row.place);
         }
-        Ok(Written { replies, stepped, earliest })
+        Ok(Written { replies, stepped, scheduled })
     }
 
     fn settle(&mut self, written: Written) {
@@ -332,7 +322,7 @@ impl<'s> Writer<'s> {
             reply();
         }
         match written.stepped {
-            Some(Ok(stepped)) => self.stepped(stepped),
+            Some(Ok(stepped)) => self.stepped(&stepped),
             Some(Err(error)) => {
                 if let Some(sweeping) = self.sweeps.pop_front() {
                     sweeping.slot.answer(Err(error));
@@ -340,31 +330,22 @@ impl<'s> Writer<'s> {
             }
             None => {}
         }
-        let earliest = written.earliest.map(|at| at.as_unix_millis().to_be_bytes());
-        if let (Some(earliest), Some(swept_to)) = (earliest, &self.swept_to)
-            && earliest.as_slice() < &**swept_to
-        {
-            self.swept_to = Some(Bytes::from(earliest));
-        }
+        self.progress.scheduled(&written.scheduled);
     }
 
-    fn stepped(&mut self, stepped: Stepped) {
+    fn stepped(&mut self, stepped: &Step) {
+        self.progress.stepped(stepped);
         let Some(sweeping) = self.sweeps.front_mut() else {
             return;
         };
         sweeping.left = sweeping.left.saturating_sub(stepped.looked_at);
         sweeping.removed += stepped.removed;
-        let more = stepped.next.is_some();
-        self.swept_to = match stepped.next {
-            Some(next) => Some(next),
-            None => Due::after(sweeping.now).map(Bytes::from),
-        };
         // On a slow disk a large budget would take longer than anybody waits: what is done is told in time.
-        if more && sweeping.left > 0 && sweeping.began.elapsed() < self.patience {
+        if stepped.more && sweeping.left > 0 && sweeping.began.elapsed() < self.patience {
             return;
         }
         if let Some(done) = self.sweeps.pop_front() {
-            done.slot.answer(Ok(Swept::new(done.removed, more)));
+            done.slot.answer(Ok(Swept::new(done.removed, stepped.more)));
         }
     }
 
@@ -372,7 +353,7 @@ impl<'s> Writer<'s> {
     /// what it shows is on disk.
     fn reopen(&mut self) -> Result<(), WriteError> {
         self.has_room().map_err(|error| WriteError::Failed(error.to_string()))?;
-        self.swept_to = None;
+        self.progress = Progress::default();
         self.shared.reopen().map_err(|error| WriteError::Failed(error.to_string()))?;
         self.broken = false;
         Ok(())

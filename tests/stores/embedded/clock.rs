@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use annul::ClientId;
 use annul::EmbeddedStore;
+use annul::Grant;
 use annul::NewToken;
 use annul::PresentedToken;
 use annul::Reason;
@@ -83,4 +84,28 @@ async fn what_is_due_before_where_the_last_sweep_came_to_is_swept_too() {
     issue(&store, "late").await.unwrap();
     assert_eq!(store.sweep(long_after, SweepBudget::default()).await.unwrap().removed, 1);
     assert_eq!(state(&store, "late").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_is_due_before_where_the_last_sweep_came_to_every_sweep_takes_its_share() {
+    let folder = Folder::in_memory();
+    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    let long_after = NOW + 400 * DAY;
+    issue(&store, "first").await.unwrap();
+    store.sweep(long_after, SweepBudget::default()).await.unwrap();
+    // More than is remembered one by one, and then some that are.
+    for (grant, count) in [("many", 5_000), ("few", 100)] {
+        let names: Vec<String> = (0..count).map(|n| format!("{grant}-{n}")).collect();
+        let tokens: Vec<_> = names
+            .iter()
+            .map(|name| NewToken::access(PresentedToken::new(name), NOW + DAY))
+            .collect();
+        store.issue(Grant::new(grant, "web", NOW), &tokens, NOW).await.unwrap();
+        let some = store.sweep(long_after, SweepBudget::rows(60)).await.unwrap();
+        assert_eq!((some.removed, some.more), (60, true), "{grant}");
+        // A clock that stands further back takes none of them, and hides none.
+        store.sweep(NOW, SweepBudget::default()).await.unwrap();
+        let rest = store.sweep(long_after, SweepBudget::rows(count)).await.unwrap();
+        assert_eq!((rest.removed, rest.more), (count - 60, false), "{grant}");
+    }
 }
