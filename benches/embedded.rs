@@ -105,19 +105,18 @@ fn percentile(times: &mut [Duration], of_hundred: usize) -> Duration {
     times[(times.len() - 1) * of_hundred / 100]
 }
 
-/// The middle time of an append of four kilobytes and its fdatasync.
-fn fsync(folder: &Path) -> Duration {
+/// How long appends of four kilobytes and their fdatasync take.
+fn fsyncs(folder: &Path) -> Vec<Duration> {
     let mut file = File::create(folder.join("probe")).unwrap();
     let times = if support::is_test() { 5 } else { 200 };
-    let mut times: Vec<Duration> = (0..times)
+    (0..times)
         .map(|_| {
             let began = Instant::now();
             file.write_all(&[7; 4096]).unwrap();
             file.sync_data().unwrap();
             began.elapsed()
         })
-        .collect();
-    percentile(&mut times, 50)
+        .collect()
 }
 
 /// A name that is used once.
@@ -189,11 +188,13 @@ impl Raw {
         Self { database, spaces }
     }
 
-    /// How many a second, `batch` to an fsync.
-    fn rate(&self, batch: u64, batches: u64) -> f64 {
+    /// How many a second, `batch` to an fsync, and how long each batch took.
+    fn rate(&self, batch: u64, batches: u64) -> (f64, Vec<Duration>) {
         let [entries, feed, due] = &self.spaces;
         let began = Instant::now();
+        let mut took = Vec::new();
         for _ in 0..batches {
+            let began = Instant::now();
             let mut writes = self.database.batch().durability(Some(PersistMode::SyncData));
             for _ in 0..batch {
                 let place = fresh();
@@ -210,8 +211,9 @@ impl Raw {
                 writes.insert(due, date, []);
             }
             writes.commit().unwrap();
+            took.push(began.elapsed());
         }
-        (batch * batches) as f64 / began.elapsed().as_secs_f64()
+        ((batch * batches) as f64 / began.elapsed().as_secs_f64(), took)
     }
 }
 
@@ -226,25 +228,31 @@ fn group_commit(effort: &Effort) {
     let (ours, raw) = (Folder::new("ours"), Folder::new("raw"));
     let store = open(&ours.0);
     let engine = Raw::open(&raw.0.join("engine"));
-    let rounds: Vec<[f64; 6]> = (0..effort.rounds)
+    let rounds: Vec<[f64; 8]> = (0..effort.rounds)
         .map(|_| {
             let many = revoking(&runtime, &store, CALLERS, effort.each);
             let batch = (many.batch.round() as u64).max(1);
-            let raw_rate = engine.rate(batch, CALLERS as u64 * effort.each / batch);
+            let (raw_rate, _) = engine.rate(batch, CALLERS as u64 * effort.each / batch);
             let one = revoking(&runtime, &store, 1, effort.each);
             let mut sixteen = revoking(&runtime, &store, 16, effort.each);
             let waited = micros(percentile(&mut sixteen.waited, 99));
-            let disk = micros(fsync(&raw.0));
-            [many.rate(), raw_rate, one.rate(), many.batch, waited, disk]
+            let (_, mut raw_took) = engine.rate(16, effort.each);
+            let raw_waited = micros(percentile(&mut raw_took, 99));
+            let mut disk = fsyncs(&raw.0);
+            let [disk, slow_disk] = [50, 99].map(|part| micros(percentile(&mut disk, part)));
+            let batch = many.batch;
+            [many.rate(), raw_rate, one.rate(), batch, waited, disk, slow_disk, raw_waited]
         })
         .collect();
-    let middle = |figure: fn(&[f64; 6]) -> f64| median(rounds.iter().map(figure));
+    let middle = |figure: fn(&[f64; 8]) -> f64| median(rounds.iter().map(figure));
     report::note("fdatasync of an append of 4 KB", middle(|round| round[5]), "us");
+    report::note("the same, p99", middle(|round| round[6]), "us");
     report::note("1 caller, revocations a second", middle(|round| round[2]), "/s");
     report::note("64 callers, revocations a second", middle(|round| round[0]), "/s");
     report::note("64 callers, revocations per fsync", middle(|round| round[3]), "");
     report::note("the engine by itself, as many per fsync", middle(|round| round[1]), "/s");
     report::note("16 callers, p99 of a revocation", middle(|round| round[4]), "us");
+    report::note("the engine by itself, 16 per fsync, p99", middle(|round| round[7]), "us");
     report::line(
         "64 callers, against the engine at the same batch",
         middle(|round| round[0] / round[1]),

@@ -1,37 +1,39 @@
 //! What is about to be written: the records as they will be, over those that are on disk.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use crate::store::StoreError;
 use crate::store::StoreErrorKind;
 use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Engine;
+use crate::store::embedded::engine::PerSpace;
 use crate::store::embedded::engine::Reads;
+use crate::store::embedded::engine::Records;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::rows::Due;
 use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::encode;
 
-type Place = (Space, Bytes);
-
-/// A record as it will be, or None for one that goes.
-type Record = Option<Bytes>;
-
 /// The writes of many operations, of which each sees what those before it have done.
 pub(super) struct Batch<'e> {
     engine: &'e Engine,
-    writes: HashMap<Place, Record>,
+    writes: PerSpace<Records>,
     /// What the operation that is being decided has written over, in its order.
-    undo: Vec<(Place, Option<Record>)>,
+    undo: Vec<Overwritten>,
     /// What was put down as due.
     scheduled: Vec<DueKey>,
 }
 
+struct Overwritten {
+    space: Space,
+    key: Bytes,
+    /// None where nothing was to be written there before.
+    before: Option<Option<Bytes>>,
+}
+
 impl<'e> Batch<'e> {
     pub(super) fn new(engine: &'e Engine) -> Self {
-        Self { engine, writes: HashMap::new(), undo: Vec::new(), scheduled: Vec::new() }
+        Self { engine, writes: PerSpace::default(), undo: Vec::new(), scheduled: Vec::new() }
     }
 
     pub(super) const fn engine(&self) -> &'e Engine {
@@ -50,10 +52,11 @@ impl<'e> Batch<'e> {
         let failed = |error: &StoreError| error.kind() != StoreErrorKind::Conflict;
         if outcome.as_ref().is_err_and(failed) {
             self.scheduled.truncate(scheduled);
-            while let Some((place, before)) = self.undo.pop() {
+            while let Some(Overwritten { space, key, before }) = self.undo.pop() {
+                let writes = self.writes.of_mut(space);
                 match before {
-                    Some(record) => self.writes.insert(place, record),
-                    None => self.writes.remove(&place),
+                    Some(record) => writes.insert(key, record),
+                    None => writes.remove(&key),
                 };
             }
         }
@@ -61,10 +64,10 @@ impl<'e> Batch<'e> {
         outcome
     }
 
-    fn write(&mut self, space: Space, key: &[u8], record: Record) {
-        let place = (space, Bytes::from(key));
-        let before = self.writes.insert(place.clone(), record);
-        self.undo.push((place, before));
+    fn write(&mut self, space: Space, key: &[u8], record: Option<Bytes>) {
+        let key = Bytes::from(key);
+        let before = self.writes.of_mut(space).insert(key.clone(), record);
+        self.undo.push(Overwritten { space, key, before });
     }
 
     pub(super) fn put(
@@ -93,7 +96,7 @@ impl<'e> Batch<'e> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        Space::ALL.into_iter().all(|space| self.writes.of(space).is_empty())
     }
 
     /// What was put down as due so far.
@@ -101,15 +104,14 @@ impl<'e> Batch<'e> {
         std::mem::take(&mut self.scheduled)
     }
 
-    pub(super) fn into_writes(self) -> impl Iterator<Item = (Space, Bytes, Option<Bytes>)> {
-        self.writes.into_iter().map(|((space, key), value)| (space, key, value))
+    pub(super) fn into_writes(self) -> PerSpace<Records> {
+        self.writes
     }
 }
 
 impl Reads for Batch<'_> {
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let place = (space, Bytes::from(key));
-        match self.writes.get(&place) {
+        match self.writes.of(space).get(key) {
             Some(record) => Ok(record.clone()),
             None => self.engine.read(space, key),
         }
@@ -138,9 +140,9 @@ mod tests {
         assert!(batch.is_empty() && batch.read(Space::Meta, b"half").unwrap().is_none());
         assert!(put(&mut batch, b"spent", Err(StoreError::conflict("no"))).is_err());
         assert!(put(&mut batch, b"whole", Ok(())).is_ok());
-        let writes: Vec<_> = batch.into_writes().map(|(_, key, _)| key.to_vec()).collect();
-        assert_eq!(writes.len(), 2);
-        assert!(!writes.contains(&b"half".to_vec()));
+        let writes = batch.into_writes();
+        let writes: Vec<&[u8]> = writes.of(Space::Meta).keys().map(|key| &**key).collect();
+        assert_eq!(writes, [b"spent".as_slice(), b"whole"]);
         drop(engine);
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -5,6 +5,7 @@
 //! kill as well. `redb` either walks every page after a kill, or pays two fsyncs and the state of its allocator for each
 //! commit, which is more than a revocation may cost here.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -17,6 +18,7 @@ use fjall::AbstractTree as _;
 use fjall::Database;
 use fjall::Keyspace;
 use fjall::KeyspaceCreateOptions;
+use fjall::OwnedWriteBatch;
 use fjall::PersistMode;
 use fjall::Readable as _;
 
@@ -54,7 +56,7 @@ pub(super) enum Space {
 }
 
 impl Space {
-    const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Due,
         Self::Entries,
         Self::Families,
@@ -77,6 +79,59 @@ impl Space {
     }
 }
 
+/// Records as they will be, by key; None for one that goes.
+pub(super) type Records = BTreeMap<Bytes, Option<Bytes>>;
+
+/// One thing for each space.
+#[derive(Default)]
+pub(super) struct PerSpace<T> {
+    due: T,
+    entries: T,
+    families: T,
+    feed: T,
+    meta: T,
+    sessions: T,
+    tokens: T,
+}
+
+impl<T> PerSpace<T> {
+    fn try_new<E>(mut make: impl FnMut(Space) -> Result<T, E>) -> Result<Self, E> {
+        Ok(Self {
+            due: make(Space::Due)?,
+            entries: make(Space::Entries)?,
+            families: make(Space::Families)?,
+            feed: make(Space::Feed)?,
+            meta: make(Space::Meta)?,
+            sessions: make(Space::Sessions)?,
+            tokens: make(Space::Tokens)?,
+        })
+    }
+
+    pub(super) const fn of(&self, space: Space) -> &T {
+        match space {
+            Space::Due => &self.due,
+            Space::Entries => &self.entries,
+            Space::Families => &self.families,
+            Space::Feed => &self.feed,
+            Space::Meta => &self.meta,
+            Space::Sessions => &self.sessions,
+            Space::Tokens => &self.tokens,
+        }
+    }
+
+    pub(super) const fn of_mut(&mut self, space: Space) -> &mut T {
+        match space {
+            Space::Due => &mut self.due,
+            Space::Entries => &mut self.entries,
+            Space::Families => &mut self.families,
+            Space::Feed => &mut self.feed,
+            Space::Meta => &mut self.meta,
+            Space::Sessions => &mut self.sessions,
+            Space::Tokens => &mut self.tokens,
+        }
+    }
+}
+
 /// Looks one record up, wherever this reader looks.
 pub(super) trait Reads {
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
@@ -92,13 +147,7 @@ pub(super) enum WriteError {
 }
 
 pub(super) struct Engine {
-    due: Keyspace,
-    entries: Keyspace,
-    families: Keyspace,
-    feed: Keyspace,
-    meta: Keyspace,
-    sessions: Keyspace,
-    tokens: Keyspace,
+    spaces: PerSpace<Keyspace>,
     operations: Arc<AtomicU64>,
     /// Last: the lock on the folder goes with it.
     database: Database,
@@ -118,36 +167,18 @@ impl Engine {
                 .max_journaling_size(JOURNAL)
                 .worker_threads(2)
                 .open()?;
-            let space = |space: Space| {
+            let spaces = PerSpace::try_new(|space| {
                 database.keyspace(space.name(), || {
                     KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)
                 })
-            };
-            Ok(Self {
-                due: space(Space::Due)?,
-                entries: space(Space::Entries)?,
-                families: space(Space::Families)?,
-                feed: space(Space::Feed)?,
-                meta: space(Space::Meta)?,
-                sessions: space(Space::Sessions)?,
-                tokens: space(Space::Tokens)?,
-                operations,
-                database,
-            })
+            })?;
+            Ok(Self { spaces, operations, database })
         }));
         opened.unwrap_or(Err(fjall::Error::Unrecoverable))
     }
 
     const fn space(&self, space: Space) -> &Keyspace {
-        match space {
-            Space::Due => &self.due,
-            Space::Entries => &self.entries,
-            Space::Families => &self.families,
-            Space::Feed => &self.feed,
-            Space::Meta => &self.meta,
-            Space::Sessions => &self.sessions,
-            Space::Tokens => &self.tokens,
-        }
+        self.spaces.of(space)
     }
 
     /// Everything as it is at this moment.
@@ -156,20 +187,21 @@ impl Engine {
     }
 
     /// Writes all of it or nothing, and returns when it is on disk. Nobody sees any of it before.
-    pub(super) fn commit(
-        &self,
-        writes: impl Iterator<Item = (Space, Bytes, Option<Bytes>)>,
-    ) -> Result<(), WriteError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        let mut count = 0;
-        for (space, key, value) in writes {
-            count += 1;
-            match value {
-                Some(value) => batch.insert(self.space(space), key, value),
-                None => batch.remove(self.space(space), key),
+    pub(super) fn commit(&self, writes: PerSpace<Records>) -> Result<(), WriteError> {
+        let count = Space::ALL.into_iter().map(|space| writes.of(space).len()).sum();
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), count)
+            .durability(Some(PersistMode::SyncData));
+        let mut writes = writes;
+        // One space after the other, each in order: the way to the next place is short.
+        for space in Space::ALL {
+            for (key, value) in std::mem::take(writes.of_mut(space)) {
+                match value {
+                    Some(value) => batch.insert(self.space(space), key, value),
+                    None => batch.remove(self.space(space), key),
+                }
             }
         }
-        self.operations.fetch_add(count, Relaxed);
+        self.operations.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);
         batch.commit().map_err(|error| {
             if matches!(error, fjall::Error::Poisoned) {
                 WriteError::Refused

@@ -35,15 +35,14 @@ const fn is_named_once(kind: TargetKind) -> bool {
     matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session)
 }
 
-/// Writes one entry, or moves its cutoff forward.
+/// Writes the entry of this key, that of its target, or moves its cutoff forward.
 pub(super) fn apply(
     batch: &mut Batch<'_>,
     tenant: &Tenant,
+    key: TargetKey,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
-    let target = revocation.target();
-    let (kind, at) = (target.kind(), revocation.at());
-    let key = tenant.targets.of(target);
+    let (kind, at) = (revocation.target().kind(), revocation.at());
     let horizon = horizon(batch, tenant)?;
     let until = (horizon.max(at) + Retention::IN_FLIGHT).as_unix_millis();
     let known = batch.read(Space::Entries, key.as_bytes())?;

@@ -398,7 +398,9 @@ impl TokenStore for EmbeddedStore {
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
         let (slot, answer) = slot();
         let (tenant, revocation) = (Arc::clone(&self.tenant), revocation.clone());
-        self.write(Write::Revoke { tenant, revocation, slot }, answer).await
+        // What can be done here is not done by the one thread for which all others wait.
+        let key = tenant.targets.of(revocation.target());
+        self.write(Write::Revoke { tenant, key, revocation, slot }, answer).await
     }
 }
 

@@ -185,12 +185,12 @@ impl<J: Job> Queue<J> {
         Ok(())
     }
 
-    /// Takes up to `most` jobs for this thread, whose last ones are done with; but for those without an answer, if there is
-    /// to be no waiting because it goes on with them. None once the queue is closed and empty.
-    pub(super) fn take(&self, thread: usize, most: usize, wait: Wait) -> Option<Vec<J>> {
+    /// Takes up to `most` jobs for this thread, which goes on with those of the last ones that have no answer yet. False once
+    /// the queue is closed and empty.
+    pub(super) fn take(&self, thread: usize, most: usize, wait: Wait, to: &mut Vec<J>) -> bool {
         let mut jobs = lock(&self.state);
         if let Some(at_work) = jobs.at_work.get_mut(thread) {
-            at_work.retain(|(_, slot)| wait == Wait::No && !slot.is_settled());
+            at_work.retain(|(_, slot)| !slot.is_settled());
         }
         let idle = |jobs: &mut Jobs<J>| jobs.waiting.len() < jobs.wanted && jobs.open;
         if let Wait::For(count, time) = wait {
@@ -204,15 +204,15 @@ impl<J: Job> Queue<J> {
             jobs = waited.unwrap_or_else(PoisonError::into_inner);
         }
         if jobs.waiting.is_empty() && !jobs.open {
-            return None;
+            return false;
         }
-        let count = most.min(jobs.waiting.len());
-        let taken: Vec<(u64, J)> = jobs.waiting.drain(..count).collect();
-        let slots = taken.iter().map(|(since, job)| (*since, job.slot()));
-        if let Some(at_work) = jobs.at_work.get_mut(thread) {
-            at_work.extend(slots);
+        let Jobs { waiting, at_work, .. } = &mut *jobs;
+        let count = most.min(waiting.len());
+        if let Some(at_work) = at_work.get_mut(thread) {
+            at_work.extend(waiting.iter().take(count).map(|(since, job)| (*since, job.slot())));
         }
-        Some(taken.into_iter().map(|(_, job)| job).collect())
+        to.extend(waiting.drain(..count).map(|(_, job)| job));
+        true
     }
 
     /// Lets what waits be done, and nothing more come.
@@ -310,6 +310,11 @@ mod tests {
         Ok(answer)
     }
 
+    fn take(queue: &Queue<Count>, most: usize, wait: Wait) -> Option<Vec<Count>> {
+        let mut jobs = Vec::new();
+        queue.take(0, most, wait, &mut jobs).then_some(jobs)
+    }
+
     /// What there is of an answer; nothing while it is waited for.
     fn poll(answer: &mut Answer<u32>) -> Option<Result<u32, StoreErrorKind>> {
         match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
@@ -325,7 +330,7 @@ mod tests {
         let queue = Queue::new(2, 1);
         let mut kept: Vec<_> = (0..2).map(|number| put(&queue, number).unwrap()).collect();
         assert!(put(&queue, 2).is_err());
-        let jobs = queue.take(0, 1, Wait::Long).unwrap();
+        let jobs = take(&queue, 1, Wait::Long).unwrap();
         jobs.iter().for_each(|Count(number, slot)| slot.answer(Ok(*number)));
         assert_eq!(poll(&mut kept[0]), Some(Ok(0)));
         assert_eq!(poll(&mut kept[1]), None);
@@ -335,15 +340,15 @@ mod tests {
         assert!(queue.is_closed());
         assert!(put(&queue, 3).is_err());
         // What was left before is still done.
-        assert_eq!(queue.take(0, 9, Wait::Long).unwrap().len(), 2);
-        assert!(queue.take(0, 9, Wait::Long).is_none());
+        assert_eq!(take(&queue, 9, Wait::Long).unwrap().len(), 2);
+        assert!(take(&queue, 9, Wait::Long).is_none());
     }
 
     #[test]
     fn whoever_has_waited_for_a_time_out_is_refused_in_the_queue_and_at_work() {
         let queue = Queue::new(9, 1);
         let mut at_work = put(&queue, 0).unwrap();
-        let jobs = queue.take(0, 1, Wait::Long).unwrap();
+        let jobs = take(&queue, 1, Wait::Long).unwrap();
         let mut waiting = put(&queue, 1).unwrap();
         queue.look();
         let mut later = put(&queue, 2).unwrap();
@@ -358,7 +363,7 @@ mod tests {
         // Too late: the first answer counts.
         jobs.iter().for_each(|Count(number, slot)| slot.answer(Ok(*number)));
         // And what was refused in the queue is not done behind its caller's back.
-        let jobs = queue.take(0, 9, Wait::Long).unwrap();
+        let jobs = take(&queue, 9, Wait::Long).unwrap();
         assert_eq!(jobs.iter().map(|job| job.0).collect::<Vec<_>>(), [2]);
     }
 
@@ -366,18 +371,18 @@ mod tests {
     fn nobody_waits_longer_for_many_than_was_said() {
         let queue = Queue::new(9, 1);
         let _one = put(&queue, 0).unwrap();
-        let jobs = queue.take(0, 9, Wait::For(5, Duration::from_millis(1))).unwrap();
+        let jobs = take(&queue, 9, Wait::For(5, Duration::from_millis(1))).unwrap();
         assert_eq!(jobs.len(), 1);
-        assert!(queue.take(0, 9, Wait::For(5, Duration::from_millis(1))).unwrap().is_empty());
+        assert!(take(&queue, 9, Wait::For(5, Duration::from_millis(1))).unwrap().is_empty());
         let _two = [put(&queue, 1).unwrap(), put(&queue, 2).unwrap()];
-        assert_eq!(queue.take(0, 9, Wait::For(2, Duration::MAX)).unwrap().len(), 2);
+        assert_eq!(take(&queue, 9, Wait::For(2, Duration::MAX)).unwrap().len(), 2);
     }
 
     #[test]
     fn a_dropped_answer_is_waited_for_by_nobody() {
         let queue = Queue::new(9, 1);
         drop(put(&queue, 0).unwrap());
-        let jobs = queue.take(0, 9, Wait::Long).unwrap();
+        let jobs = take(&queue, 9, Wait::Long).unwrap();
         assert!(jobs[0].slot().is_settled());
         jobs[0].1.answer(Ok(0));
     }

@@ -89,8 +89,9 @@ fn fingerprint(
 
 /// Until the store is closed and everything is answered.
 pub(super) fn run(shared: &Shared, thread: usize) {
-    while let Some(reads) = shared.reads.take(thread, MOST, Wait::Long) {
-        for read in reads {
+    let mut reads = Vec::new();
+    while shared.reads.take(thread, MOST, Wait::Long, &mut reads) {
+        for read in reads.drain(..) {
             let slot = read.slot();
             if slot.is_settled() {
                 continue;

@@ -240,8 +240,11 @@ pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::corrupt(format!("{what} in the embedded store cannot be read"))
 }
 
+/// As long as most records are.
+const USUAL: usize = 256;
+
 pub(super) fn encode(row: &impl Serialize) -> Result<Bytes, StoreError> {
-    let bytes = postcard::to_allocvec(row).map_err(StoreError::corrupt)?;
+    let bytes = postcard::to_extend(row, Vec::with_capacity(USUAL)).map_err(StoreError::corrupt)?;
     Ok(Bytes::from(bytes))
 }
 

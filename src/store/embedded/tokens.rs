@@ -31,6 +31,7 @@ use crate::store::embedded::rows::TokenRow;
 use crate::store::embedded::rows::decode;
 use crate::store::embedded::rows::encode;
 use crate::store::embedded::rows::read_row;
+use crate::store::key::TargetKey;
 use crate::store::stored::StoredSession;
 use crate::token::DigestKey;
 use crate::token::Grant;
@@ -123,9 +124,10 @@ pub(super) fn find(
 pub(super) fn revoke(
     batch: &mut Batch<'_>,
     tenant: &Tenant,
+    key: TargetKey,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
-    let outcome = ledger::apply(batch, tenant, revocation)?;
+    let outcome = ledger::apply(batch, tenant, key, revocation)?;
     let (Target::Token(id), Actor::Client(client)) = (revocation.target(), revocation.actor())
     else {
         return Ok(outcome);
@@ -141,9 +143,10 @@ pub(super) fn revoke(
         return Ok(outcome);
     }
     let target = Target::Grant(Grant::from(row.grant).id().clone());
+    let key = tenant.targets.of(&target);
     let (at, reason) = (revocation.at(), revocation.reason());
     let of_grant = Revocation::by_client(target, reason, at, client.clone());
-    Ok(match ledger::apply(batch, tenant, &of_grant)? {
+    Ok(match ledger::apply(batch, tenant, key, &of_grant)? {
         Revoked::Newly => Revoked::Newly,
         Revoked::Already => outcome,
     })
@@ -259,7 +262,7 @@ pub(super) fn rotate(
         Spent::Expired => return Ok(Rotated::Refused(Refused::Expired)),
         Spent::Reused => {
             let reuse = Revocation::by_reuse(grant.id().clone(), exchange.now);
-            ledger::apply(batch, tenant, &reuse)?;
+            ledger::apply(batch, tenant, tenant.targets.of(reuse.target()), &reuse)?;
             return Ok(Rotated::Reused(record));
         }
     };

@@ -48,6 +48,7 @@ use crate::store::embedded::sweep::Step;
 use crate::store::embedded::tokens;
 use crate::store::embedded::tokens::Exchange;
 use crate::store::embedded::tokens::Fresh;
+use crate::store::key::TargetKey;
 use crate::token::Grant;
 
 /// The most operations of one batch: what is beyond waits for the next fsync.
@@ -64,6 +65,9 @@ const REST: Duration = Duration::from_millis(200);
 
 /// The longest to wait for callers who are expected back.
 const LONGEST_LINGER: Duration = Duration::from_millis(1);
+
+/// For how many of them to wait at once: they are decided while the others are on their way.
+const FEW: usize = 8;
 
 /// What has to fit on the disk beside the journals before an engine that ran out of room is opened again.
 const ROOM: u64 = 1 << 20;
@@ -84,6 +88,7 @@ pub(super) enum Write {
     },
     Revoke {
         tenant: Arc<Tenant>,
+        key: TargetKey,
         revocation: Revocation,
         slot: Arc<Slot<Revoked>>,
     },
@@ -131,30 +136,47 @@ fn reply<T: 'static>(slot: &Arc<Slot<T>>, answer: Result<T, StoreError>) -> Repl
 }
 
 impl Write {
-    fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Option<Reply> {
+    fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Reply {
         match self {
             Self::Issue { tenant, grant, tokens, now, slot } => {
                 let answer = batch
                     .decide(|batch| tokens::issue(batch, tenant, grant, tokens, *now, retention));
-                Some(reply(slot, answer))
+                reply(slot, answer)
             }
             Self::OpenSession { tenant, session, slot } => {
                 let answer =
                     batch.decide(|batch| tokens::open_session(batch, tenant, session, retention));
-                Some(reply(slot, answer))
+                reply(slot, answer)
             }
-            Self::Revoke { tenant, revocation, slot } => {
-                let answer = batch.decide(|batch| tokens::revoke(batch, tenant, revocation));
-                Some(reply(slot, answer))
+            Self::Revoke { tenant, key, revocation, slot } => {
+                let answer = batch.decide(|batch| tokens::revoke(batch, tenant, *key, revocation));
+                reply(slot, answer)
             }
             Self::Rotate { tenant, exchange, slot } => {
                 let answer =
                     batch.decide(|batch| tokens::rotate(batch, tenant, exchange, retention));
-                Some(reply(slot, answer))
+                reply(slot, answer)
             }
             // Swept apart.
-            Self::Sweep(_) => None,
+            Self::Sweep(_) => Box::new(|| ()),
         }
+    }
+}
+
+/// Many callers who were answered together come back together, but not in the same instant: to go ahead with the first of
+/// them would make all others wait for two fsyncs.
+struct Expected {
+    callers: usize,
+    linger: Duration,
+    since: SystemStopwatch,
+}
+
+impl Expected {
+    /// For whom to wait, and for how long, when so many are back.
+    fn wait(&self, back: usize) -> Option<Wait> {
+        let missing = self.callers.saturating_sub(back);
+        let left = self.linger.saturating_sub(self.since.elapsed());
+        (missing > 0 && !left.is_zero()).then(|| Wait::For(missing.min(FEW), left))
     }
 }
 
@@ -173,6 +195,10 @@ fn closed() -> WriteError {
 pub(super) struct Writer<'s> {
     shared: &'s Shared,
     sweeps: VecDeque<Sweeping>,
+    /// Those of the batch that is under way.
+    writes: Vec<Write>,
+    /// What was just taken.
+    taken: Vec<Write>,
     progress: Progress,
     /// How many callers the last batch had, and how long it took.
     last: (usize, Duration),
@@ -184,71 +210,84 @@ pub(super) struct Writer<'s> {
 
 impl<'s> Writer<'s> {
     pub(super) fn new(shared: &'s Shared, patience: Duration) -> Self {
-        let last = (0, Duration::ZERO);
-        let progress = Progress::default();
-        Self { shared, sweeps: VecDeque::new(), progress, last, broken: false, patience }
+        Self {
+            shared,
+            sweeps: VecDeque::new(),
+            writes: Vec::new(),
+            taken: Vec::new(),
+            progress: Progress::default(),
+            last: (0, Duration::ZERO),
+            broken: false,
+            patience,
+        }
     }
 
     /// Until the store is closed and everything is answered.
     pub(super) fn run(mut self) {
-        loop {
-            let Some(jobs) = self.next() else {
-                break;
-            };
-            let mut writes = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                match job {
-                    Write::Sweep(sweeping) => self.sweeps.push_back(sweeping),
-                    Write::Issue { .. }
-                    | Write::OpenSession { .. }
-                    | Write::Revoke { .. }
-                    | Write::Rotate { .. } => writes.push(job),
-                }
-            }
-            // Nobody waits for these any more.
-            self.sweeps.retain(|sweeping| !sweeping.slot.is_settled());
-            self.round(&writes);
+        while let Some(expected) = self.next() {
+            self.round(expected);
+            self.writes.clear();
         }
         for sweeping in self.sweeps {
             sweeping.slot.refuse("the store was closed");
         }
     }
 
-    /// What has come for the next batch.
-    fn next(&self) -> Option<Vec<Write>> {
-        let take = |wait| self.shared.writes.take(0, MOST, wait);
+    /// Takes what has come for the next batch, and says who else is expected for it.
+    fn next(&mut self) -> Option<Option<Expected>> {
         if !self.sweeps.is_empty() {
-            return take(Wait::No);
+            return self.take(Wait::No).then_some(None);
         }
         if self.shared.engine().is_none() {
-            return take(Wait::For(1, REST));
+            return self.take(Wait::For(1, REST)).then_some(None);
         }
-        // Many callers who were answered together come back together, but not in the same instant: to go ahead with the
-        // first of them would make all others wait for two fsyncs.
         let (callers, took) = self.last;
         if callers > 1 {
             let linger = (took / 4).min(LONGEST_LINGER);
-            let jobs = take(Wait::For(callers, linger))?;
-            if !jobs.is_empty() {
-                return Some(jobs);
+            let expected = Expected { callers, linger, since: SystemStopwatch::start() };
+            if let Some(wait) = expected.wait(0) {
+                if !self.take(wait) {
+                    return None;
+                }
+                if !self.writes.is_empty() || !self.sweeps.is_empty() {
+                    return Some(Some(expected));
+                }
             }
         }
-        take(Wait::Long)
+        self.take(Wait::Long).then_some(None)
     }
 
-    fn round(&mut self, writes: &[Write]) {
+    /// Takes what waits, and puts sweeps aside, which are done in steps. False once the queue is closed and empty.
+    fn take(&mut self, wait: Wait) -> bool {
+        let most = MOST.saturating_sub(self.writes.len());
+        let is_open = self.shared.writes.take(0, most, wait, &mut self.taken);
+        for job in self.taken.drain(..) {
+            match job {
+                Write::Sweep(sweeping) => self.sweeps.push_back(sweeping),
+                Write::Issue { .. }
+                | Write::OpenSession { .. }
+                | Write::Revoke { .. }
+                | Write::Rotate { .. } => self.writes.push(job),
+            }
+        }
+        // Nobody waits for these any more.
+        self.sweeps.retain(|sweeping| !sweeping.slot.is_settled());
+        is_open
+    }
+
+    fn round(&mut self, expected: Option<Expected>) {
         let stopwatch = SystemStopwatch::start();
-        self.try_round(writes);
-        self.last = (writes.len(), stopwatch.elapsed());
+        self.try_round(expected);
+        self.last = (self.writes.len(), stopwatch.elapsed());
     }
 
-    fn try_round(&mut self, writes: &[Write]) {
-        let why = match self.attempts(writes) {
+    fn try_round(&mut self, expected: Option<Expected>) {
+        let why = match self.attempts(expected) {
             Ok(written) => return self.settle(written),
             Err(WriteError::Failed(why)) => why,
             Err(WriteError::Refused) => "the disk takes no more".to_owned(),
         };
-        for write in writes {
+        for write in &self.writes {
             write.slot().refuse(&why);
         }
         for sweeping in self.sweeps.drain(..) {
@@ -258,35 +297,40 @@ impl<'s> Writer<'s> {
 
     /// Once, or twice: where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange
     /// that came to disk would look like the reuse of its own token.
-    fn attempts(&mut self, writes: &[Write]) -> Result<Written, WriteError> {
+    fn attempts(&mut self, expected: Option<Expected>) -> Result<Written, WriteError> {
         if self.broken {
             if self.shared.writes.is_closed() {
                 return Err(closed());
             }
             self.reopen()?;
         }
-        let mut outcome = self.attempt(writes);
+        let mut outcome = self.attempt(expected);
         if matches!(outcome, Err(WriteError::Refused)) {
             self.broken = true;
             self.reopen()?;
-            outcome = self.attempt(writes);
+            outcome = self.attempt(None);
         }
         self.broken = outcome.is_err();
         outcome
     }
 
     /// Decides and writes.
-    fn attempt(&self, writes: &[Write]) -> Result<Written, WriteError> {
-        let engine = self.shared.engine();
+    fn attempt(&mut self, expected: Option<Expected>) -> Result<Written, WriteError> {
+        let shared = self.shared;
+        let engine = shared.engine();
         let Some(engine) = engine.as_ref() else {
             return Err(WriteError::Refused);
         };
-        let attempt = AssertUnwindSafe(|| self.write(engine, writes));
+        let attempt = AssertUnwindSafe(|| self.write(engine, expected));
         catch_unwind(attempt)
             .unwrap_or_else(|_| Err(WriteError::Failed("the engine panicked".to_owned())))
     }
 
-    fn write(&self, engine: &Engine, writes: &[Write]) -> Result<Written, WriteError> {
+    fn write(
+        &mut self,
+        engine: &Engine,
+        expected: Option<Expected>,
+    ) -> Result<Written, WriteError> {
         while engine.is_behind() {
             if engine.has_failed() {
                 return Err(WriteError::Refused);
@@ -298,15 +342,15 @@ impl<'s> Writer<'s> {
             thread::sleep(BEHIND);
         }
         let mut batch = Batch::new(engine);
-        let retention = self.shared.retention;
-        let replies =
-            writes.iter().filter_map(|write| write.decide(&mut batch, retention)).collect();
+        let replies = self.decide(&mut batch, expected);
         let stepped = self.sweeps.front().map(|sweeping| {
             let most = sweeping.left.min(STEP);
-            batch.decide(|batch| sweep::step(batch, sweeping.now, &self.progress, most, retention))
+            batch.decide(|batch| {
+                sweep::step(batch, sweeping.now, &self.progress, most, self.shared.retention)
+            })
         });
-        let scheduled = batch.take_scheduled();
         let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
+        let scheduled = batch.take_scheduled();
         if !batch.is_empty() {
             engine.commit(batch.into_writes())?;
             self.shared.commits.fetch_add(1, Relaxed);
@@ -315,6 +359,19 @@ impl<'s> Writer<'s> {
             self.shared.bell.ring(row.place);
         }
         Ok(Written { replies, stepped, scheduled })
+    }
+
+    /// Decides what has come, and what still comes meanwhile.
+    fn decide(&mut self, batch: &mut Batch<'_>, expected: Option<Expected>) -> Vec<Reply> {
+        let mut replies = Vec::with_capacity(self.last.0);
+        loop {
+            let new = self.writes.iter().skip(replies.len());
+            replies.extend(new.map(|write| write.decide(batch, self.shared.retention)));
+            let wait = expected.as_ref().and_then(|expected| expected.wait(replies.len()));
+            if !wait.is_some_and(|wait| self.take(wait)) || self.writes.len() == replies.len() {
+                return replies;
+            }
+        }
     }
 
     fn settle(&mut self, written: Written) {
