@@ -14,14 +14,17 @@ use crate::store::embedded::rows::Due;
 use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::encode;
 
+/// The most records of one line of what is due.
+const LINE: usize = 128;
+
 /// The writes of many operations, of which each sees what those before it have done.
 pub(super) struct Batch<'e> {
     engine: &'e Engine,
     writes: PerSpace<Records>,
     /// What the operation that is being decided has written over, in its order.
     undo: Vec<Overwritten>,
-    /// What was put down as due.
-    scheduled: Vec<DueKey>,
+    /// What is due when.
+    scheduled: Vec<Due>,
 }
 
 struct Overwritten {
@@ -90,22 +93,35 @@ impl<'e> Batch<'e> {
 
     /// Has a sweep look at a record at that time.
     pub(super) fn schedule(&mut self, due: Due) {
-        let key = due.to_key();
-        self.scheduled.push(key);
-        self.put_bytes(Space::Due, &key, &[]);
+        self.scheduled.push(due);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        Space::ALL.into_iter().all(|space| self.writes.of(space).is_empty())
+    /// All that is to be written, and the keys of the lines that say what is due when.
+    pub(super) fn finish(mut self) -> Result<(PerSpace<Records>, Vec<DueKey>), StoreError> {
+        let lines = self.put_lines()?;
+        Ok((self.writes, lines))
     }
 
-    /// What was put down as due so far.
-    pub(super) fn take_scheduled(&mut self) -> Vec<DueKey> {
-        std::mem::take(&mut self.scheduled)
-    }
-
-    pub(super) fn into_writes(self) -> PerSpace<Records> {
-        self.writes
+    /// Puts down what is due when, in as few lines as it takes.
+    fn put_lines(&mut self) -> Result<Vec<DueKey>, StoreError> {
+        let mut scheduled = std::mem::take(&mut self.scheduled);
+        scheduled.sort_unstable_by_key(|due| (due.at, due.kind));
+        let mut lines = Vec::new();
+        for together in scheduled.chunk_by(|one, next| (one.at, one.kind) == (next.at, next.kind)) {
+            for line in together.chunks(LINE) {
+                let Some((first, others)) = line.split_first() else {
+                    continue;
+                };
+                let key = first.to_key();
+                // Nothing is due twice at one time, and if it were, nothing in its line were to be lost.
+                let known = self.read(Space::Due, &key)?;
+                let mut value = known.map_or_else(Vec::new, |known| known.to_vec());
+                value.extend(others.iter().flat_map(|other| other.key));
+                self.put_bytes(Space::Due, &key, &value);
+                lines.push(key);
+            }
+        }
+        Ok(lines)
     }
 }
 
@@ -137,10 +153,11 @@ mod tests {
             })
         };
         assert!(put(&mut batch, b"half", Err(StoreError::unavailable("no"))).is_err());
-        assert!(batch.is_empty() && batch.read(Space::Meta, b"half").unwrap().is_none());
+        assert!(batch.read(Space::Meta, b"half").unwrap().is_none());
         assert!(put(&mut batch, b"spent", Err(StoreError::conflict("no"))).is_err());
         assert!(put(&mut batch, b"whole", Ok(())).is_ok());
-        let writes = batch.into_writes();
+        let (writes, lines) = batch.finish().unwrap();
+        assert!(lines.is_empty());
         let writes: Vec<&[u8]> = writes.of(Space::Meta).keys().map(|key| &**key).collect();
         assert_eq!(writes, [b"spent".as_slice(), b"whole"]);
         drop(engine);

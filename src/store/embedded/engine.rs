@@ -56,7 +56,7 @@ pub(super) enum Space {
 }
 
 impl Space {
-    pub(super) const ALL: [Self; 7] = [
+    const ALL: [Self; 7] = [
         Self::Due,
         Self::Entries,
         Self::Families,
@@ -83,7 +83,7 @@ impl Space {
 pub(super) type Records = BTreeMap<Bytes, Option<Bytes>>;
 
 /// One thing for each space.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct PerSpace<T> {
     due: T,
     entries: T,
@@ -129,6 +129,12 @@ impl<T> PerSpace<T> {
             Space::Sessions => &mut self.sessions,
             Space::Tokens => &mut self.tokens,
         }
+    }
+}
+
+impl PerSpace<Records> {
+    pub(super) fn is_empty(&self) -> bool {
+        Space::ALL.into_iter().all(|space| self.of(space).is_empty())
     }
 }
 
@@ -240,6 +246,20 @@ pub(super) struct Snapshot<'e> {
 }
 
 impl Snapshot<'_> {
+    /// The records of a space, in order, from `from` on and before `to`.
+    pub(super) fn range(
+        &self,
+        space: Space,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl Iterator<Item = Result<(Bytes, Bytes), StoreError>> {
+        let records = self.snapshot.range::<&[u8], _>(self.engine.space(space), (from, to));
+        records.map(|record| {
+            self.engine.operations.fetch_add(1, Relaxed);
+            record.into_inner().map_err(unreadable)
+        })
+    }
+
     /// At most `limit` records of a space, in order, from `from` on and before `to`.
     pub(super) fn between(
         &self,
@@ -248,16 +268,8 @@ impl Snapshot<'_> {
         to: Bound<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let found: Result<Vec<_>, _> = self
-            .snapshot
-            .range::<&[u8], _>(self.engine.space(space), (from, to))
-            .take(limit)
-            .map(fjall::Guard::into_inner)
-            .collect();
-        let found = found.map_err(unreadable)?;
-        let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        self.engine.operations.fetch_add(count.saturating_add(1), Relaxed);
-        Ok(found)
+        self.engine.operations.fetch_add(1, Relaxed);
+        self.range(space, from, to).take(limit).collect()
     }
 
     /// Every record of every space.

@@ -133,7 +133,7 @@ pub(super) const STORE: &[u8] = b"store";
 pub(super) const OPENINGS: &[u8] = b"openings";
 
 /// What a record that is due is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum DueKind {
     AccessToken,
     Entry,
@@ -183,7 +183,10 @@ impl From<TokenKind> for DueKind {
     }
 }
 
-/// When a sweep has to look at which record. In the order of time, so that a sweep reads from the front.
+/// When a sweep has to look at which record.
+///
+/// Many are due at once, like the tokens that were issued together. They share a line: its key is that of the first, in the
+/// order of time, so that a sweep reads from the front, and its value holds the keys of the other records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Due {
     pub(super) at: Timestamp,
@@ -203,12 +206,21 @@ impl Due {
         key
     }
 
-    pub(super) fn of_key(key: &[u8]) -> Result<Self, StoreError> {
+    /// All that share a line.
+    pub(super) fn of_line(
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<impl Iterator<Item = Self>, StoreError> {
         let read = || {
             let (at, rest) = key.split_first_chunk()?;
-            let (kind, rest) = rest.split_first()?;
+            let (kind, first) = rest.split_first()?;
             let at = Timestamp::from_unix_millis(u64::from_be_bytes(*at));
-            Some(Self { at, kind: DueKind::of_code(*kind)?, key: rest.try_into().ok()? })
+            let (others, []) = value.as_chunks() else {
+                return None;
+            };
+            let first = Self { at, kind: DueKind::of_code(*kind)?, key: first.try_into().ok()? };
+            let others = others.iter().map(move |key| Self { key: *key, ..first });
+            Some(std::iter::once(first).chain(others))
         };
         read().ok_or_else(|| corrupt("an expiry"))
     }
@@ -294,13 +306,18 @@ mod tests {
             for kind in kinds {
                 let due = Due { at: Timestamp::from_unix_millis(millis), kind, key: [7; 32] };
                 let key = due.to_key();
-                assert_eq!(Due::of_key(&key).unwrap(), due);
+                let line: Vec<Due> = Due::of_line(&key, &[8; 64]).unwrap().collect();
+                let other = Due { key: [8; 32], ..due };
+                assert_eq!(line, [due, other, other]);
                 assert!(last < Some(key));
                 assert!(Due::after(due.at).is_none_or(|after| after.as_slice() > key.as_slice()));
                 last = Some(key);
             }
         }
-        assert!(Due::of_key(&[0; 40]).is_err() && Due::of_key(&[0; 41]).is_err());
+        let access = Due { at: Timestamp::default(), kind: DueKind::AccessToken, key: [7; 32] };
+        let key = access.to_key();
+        assert!(Due::of_line(&key[1..], &[]).is_err() && Due::of_line(&[0; 41], &[]).is_err());
+        assert!(Due::of_line(&key, &[0; 31]).is_err());
     }
 
     #[test]

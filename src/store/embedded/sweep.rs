@@ -61,6 +61,7 @@ impl Progress {
 }
 
 /// What one step of a sweep did.
+#[derive(Default)]
 pub(super) struct Step {
     pub(super) looked_at: usize,
     pub(super) removed: usize,
@@ -86,41 +87,71 @@ pub(super) fn step(
     most: usize,
     retention: Retention,
 ) -> Result<Step, StoreError> {
+    let mut step = Step { reached: progress.reached.clone(), ..Step::default() };
     let end = Due::after(now);
     let is_due = |key: &[u8]| end.is_none_or(|end| key < end.as_slice());
-    let asked = most.saturating_add(1);
-    let early = progress.early.iter().take_while(|key| is_due(key)).take(asked);
-    let mut due: Vec<Bytes> = early.map(|key| Bytes::from(key.as_slice())).collect();
-    let early = due.len().min(most);
-    let reached = progress.reached.as_ref();
-    let mut next = None;
-    if due.len() < asked && reached.is_none_or(|reached| is_due(reached)) {
-        let from = reached.map_or(Bound::Unbounded, |reached| Bound::Included(reached.as_ref()));
-        let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
-        let snapshot = batch.engine().snapshot();
-        let rest = snapshot.between(Space::Due, from, to, asked - due.len())?;
-        due.extend(rest.into_iter().map(|(key, _)| key));
-        // All that was there is seen, or this is the first that is not.
-        next = due.get(most).cloned().or_else(|| end.map(Bytes::from));
-    }
-    let more = due.len() > most;
-    due.truncate(most);
-    let reached = next.or_else(|| reached.cloned());
-    let early = due.iter().take(early).cloned().collect();
-    let mut step = Step { looked_at: due.len(), removed: 0, more, early, reached };
-    for key in due {
-        batch.remove(Space::Due, &key);
-        let due = Due::of_key(&key)?;
-        match fate(batch, due, now, retention)? {
-            Some(Fate::Goes) => {
-                batch.remove(due.kind.space(), &due.key);
-                step.removed += 1;
-            }
-            Some(Fate::Stays(at)) => batch.schedule(Due { at, ..due }),
-            None => {}
+    for key in progress.early.iter().take_while(|key| is_due(key)) {
+        if step.looked_at >= most {
+            step.more = true;
+            return Ok(step);
+        }
+        let line = batch.read(Space::Due, key)?;
+        step.early.push(key.clone());
+        if let Some(line) = line {
+            step.look_at(batch, now, (key, &line), most, retention)?;
         }
     }
+    let reached = progress.reached.as_deref();
+    if !reached.is_none_or(is_due) {
+        return Ok(step);
+    }
+    let from = reached.map_or(Bound::Unbounded, Bound::Included);
+    let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+    let snapshot = batch.engine().snapshot();
+    for line in snapshot.range(Space::Due, from, to) {
+        let (key, line) = line?;
+        if step.looked_at >= most {
+            step.more = true;
+            step.reached = Some(key);
+            return Ok(step);
+        }
+        step.look_at(batch, now, (&key, &line), most, retention)?;
+    }
+    if let Some(end) = end {
+        step.reached = Some(Bytes::from(end));
+    }
     Ok(step)
+}
+
+impl Step {
+    /// Looks at the records of a line, up to `most` of this step. The others are put down again.
+    fn look_at(
+        &mut self,
+        batch: &mut Batch<'_>,
+        now: Timestamp,
+        (key, others): (&[u8], &[u8]),
+        most: usize,
+        retention: Retention,
+    ) -> Result<(), StoreError> {
+        batch.remove(Space::Due, key);
+        for due in Due::of_line(key, others)? {
+            if self.looked_at >= most {
+                self.more = true;
+                batch.schedule(due);
+                continue;
+            }
+            self.looked_at += 1;
+            match fate(batch, due, now, retention)? {
+                Some(Fate::Goes) => {
+                    batch.remove(due.kind.space(), &due.key);
+                    self.removed += 1;
+                }
+                Some(Fate::Stays(at)) => batch.schedule(Due { at, ..due }),
+                None => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// None for a record that is gone.

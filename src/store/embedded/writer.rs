@@ -350,9 +350,10 @@ impl<'s> Writer<'s> {
             })
         });
         let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
-        let scheduled = batch.take_scheduled();
-        if !batch.is_empty() {
-            engine.commit(batch.into_writes())?;
+        let (writes, scheduled) =
+            batch.finish().map_err(|error| WriteError::Failed(error.to_string()))?;
+        if !writes.is_empty() {
+            engine.commit(writes)?;
             self.shared.commits.fetch_add(1, Relaxed);
         }
         if let Ok(Some(row)) = place {

@@ -469,7 +469,7 @@ async fn a_batch_that_a_power_cut_tore_is_left_out_and_the_rest_is_there() {
     let (path, before) = journal(folder.path());
     // The last batch: say that nobody was told of it.
     let long = "x".repeat(100);
-    let names: Vec<String> = (0..12).map(|n| format!("{n}-{long}")).collect();
+    let names: Vec<String> = (0..18).map(|n| format!("{n}-{long}")).collect();
     let grant = annul::Grant::new("torn", "web", NOW).scope(long.as_str());
     let tokens: Vec<_> = names
         .iter()
