@@ -55,7 +55,7 @@ use crate::token::Grant;
 const MOST: usize = 512;
 
 /// The most records that a sweep looks at in one batch: a revocation beside it waits so much longer.
-const STEP: usize = 128;
+const STEP: usize = 192;
 
 /// How long to wait for an engine that is behind, before it is asked again.
 const BEHIND: Duration = Duration::from_millis(2);
@@ -67,7 +67,7 @@ const REST: Duration = Duration::from_millis(200);
 const LONGEST_LINGER: Duration = Duration::from_millis(1);
 
 /// For how many of them to wait at once: they are decided while the others are on their way.
-const FEW: usize = 8;
+const FEW: usize = 16;
 
 /// What has to fit on the disk beside the journals before an engine that ran out of room is opened again.
 const ROOM: u64 = 1 << 20;
@@ -243,7 +243,7 @@ impl<'s> Writer<'s> {
         }
         let (callers, took) = self.last;
         if callers > 1 {
-            let linger = (took / 4).min(LONGEST_LINGER);
+            let linger = (took / 2).min(LONGEST_LINGER);
             let expected = Expected { callers, linger, since: SystemStopwatch::start() };
             if let Some(wait) = expected.wait(0) {
                 if !self.take(wait) {
