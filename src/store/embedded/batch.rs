@@ -1,5 +1,6 @@
 //! What is about to be written: the records as they will be, over those that are on disk.
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::store::StoreError;
@@ -12,7 +13,12 @@ use crate::store::embedded::engine::Records;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::rows::Due;
 use crate::store::embedded::rows::DueKey;
-use crate::store::embedded::rows::encode;
+use crate::store::embedded::rows::STORE;
+use crate::store::embedded::rows::StoreRow;
+use crate::store::embedded::rows::TenantId;
+use crate::store::embedded::rows::TenantRow;
+use crate::store::embedded::rows::corrupt;
+use crate::store::embedded::rows::read_row;
 
 /// The most records of one line of what is due.
 const LINE: usize = 128;
@@ -25,6 +31,43 @@ pub(super) struct Batch<'e> {
     undo: Vec<Overwritten>,
     /// What is due when.
     scheduled: Vec<Due>,
+    totals: Totals,
+    /// Where records are written before they are kept.
+    scratch: Vec<u8>,
+}
+
+/// What there is one of in the store and in each namespace. Almost every operation asks for it.
+#[derive(Clone, Default)]
+struct Totals {
+    store: Option<Total<StoreRow>>,
+    tenants: Vec<(TenantId, Total<TenantRow>)>,
+}
+
+/// As it is on disk, and as it will be.
+#[derive(Clone, Copy)]
+struct Total<R> {
+    before: R,
+    now: R,
+}
+
+impl<R: Copy + Default + PartialEq + Serialize + for<'r> Deserialize<'r>> Total<R> {
+    fn read(engine: &Engine, key: &[u8]) -> Result<Self, StoreError> {
+        let before = read_row(engine, Space::Meta, key)?.unwrap_or_default();
+        Ok(Self { before, now: before })
+    }
+
+    fn changed(self) -> Option<R> {
+        (self.now != self.before).then_some(self.now)
+    }
+}
+
+/// All that is to be written.
+pub(super) struct Finished {
+    pub(super) writes: PerSpace<Records>,
+    /// The keys of the lines that say what is due when.
+    pub(super) lines: Vec<DueKey>,
+    /// The last place in the feed that was given, if any was.
+    pub(super) place: Option<u64>,
 }
 
 struct Overwritten {
@@ -36,7 +79,14 @@ struct Overwritten {
 
 impl<'e> Batch<'e> {
     pub(super) fn new(engine: &'e Engine) -> Self {
-        Self { engine, writes: PerSpace::default(), undo: Vec::new(), scheduled: Vec::new() }
+        Self {
+            engine,
+            writes: PerSpace::default(),
+            undo: Vec::new(),
+            scheduled: Vec::new(),
+            totals: Totals::default(),
+            scratch: Vec::new(),
+        }
     }
 
     pub(super) const fn engine(&self) -> &'e Engine {
@@ -51,10 +101,12 @@ impl<'e> Batch<'e> {
         operation: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let scheduled = self.scheduled.len();
+        let totals = self.totals.clone();
         let outcome = operation(self);
         let failed = |error: &StoreError| error.kind() != StoreErrorKind::Conflict;
         if outcome.as_ref().is_err_and(failed) {
             self.scheduled.truncate(scheduled);
+            self.totals = totals;
             while let Some(Overwritten { space, key, before }) = self.undo.pop() {
                 let writes = self.writes.of_mut(space);
                 match before {
@@ -79,8 +131,37 @@ impl<'e> Batch<'e> {
         key: &[u8],
         row: &impl Serialize,
     ) -> Result<(), StoreError> {
-        self.write(space, key, Some(encode(row)?));
+        let scratch = std::mem::take(&mut self.scratch);
+        let bytes = postcard::to_extend(row, scratch).map_err(StoreError::corrupt)?;
+        self.put_bytes(space, key, &bytes);
+        self.scratch = bytes;
+        self.scratch.clear();
         Ok(())
+    }
+
+    /// The next place in the feed.
+    pub(super) fn next_place(&mut self) -> Result<u64, StoreError> {
+        let store = match &mut self.totals.store {
+            Some(store) => store,
+            unread @ None => unread.insert(Total::read(self.engine, STORE)?),
+        };
+        store.now.place += 1;
+        Ok(store.now.place)
+    }
+
+    /// A namespace as it will be.
+    pub(super) fn tenant(&mut self, id: TenantId) -> Result<&mut TenantRow, StoreError> {
+        let tenants = &mut self.totals.tenants;
+        let known = tenants.iter().position(|(known, _)| *known == id);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                tenants.push((id, Total::read(self.engine, &id)?));
+                tenants.len() - 1
+            }
+        };
+        let (_, total) = tenants.get_mut(index).ok_or_else(|| corrupt("a namespace"))?;
+        Ok(&mut total.now)
     }
 
     pub(super) fn put_bytes(&mut self, space: Space, key: &[u8], value: &[u8]) {
@@ -96,16 +177,26 @@ impl<'e> Batch<'e> {
         self.scheduled.push(due);
     }
 
-    /// All that is to be written, and the keys of the lines that say what is due when.
-    pub(super) fn finish(mut self) -> Result<(PerSpace<Records>, Vec<DueKey>), StoreError> {
+    /// All that is to be written.
+    pub(super) fn finish(mut self) -> Result<Finished, StoreError> {
+        let Totals { store, tenants } = std::mem::take(&mut self.totals);
+        let store = store.and_then(Total::changed);
+        if let Some(store) = store {
+            self.put(Space::Meta, STORE, &store)?;
+        }
+        for (id, total) in tenants {
+            if let Some(tenant) = total.changed() {
+                self.put(Space::Meta, &id, &tenant)?;
+            }
+        }
         let lines = self.put_lines()?;
-        Ok((self.writes, lines))
+        Ok(Finished { writes: self.writes, lines, place: store.map(|store| store.place) })
     }
 
     /// Puts down what is due when, in as few lines as it takes.
     fn put_lines(&mut self) -> Result<Vec<DueKey>, StoreError> {
         let mut scheduled = std::mem::take(&mut self.scheduled);
-        scheduled.sort_unstable_by_key(|due| (due.at, due.kind));
+        scheduled.sort_unstable_by_key(|due| (due.at, due.kind, due.key));
         let mut lines = Vec::new();
         for together in scheduled.chunk_by(|one, next| (one.at, one.kind) == (next.at, next.kind)) {
             for line in together.chunks(LINE) {
@@ -140,6 +231,44 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::store::embedded::rows::DueKind;
+
+    #[test]
+    fn what_is_due_at_one_time_shares_lines_and_a_line_that_is_there_keeps_what_it_holds() {
+        let folder = std::env::temp_dir().join(format!("annul-lines-{}", std::process::id()));
+        let engine = Engine::open(&folder, 1 << 20, Arc::new(AtomicU64::new(0))).unwrap();
+        let due = |millis, kind, key: u8| {
+            let at = Timestamp::from_unix_millis(millis);
+            Due { at, kind, key: [key; 32] }
+        };
+        let keys = |batch: Batch<'_>| {
+            let Finished { writes, lines, .. } = batch.finish().unwrap();
+            let mut held = Vec::new();
+            for (key, value) in writes.of(Space::Due) {
+                let of_line = Due::of_line(key, value.as_ref().unwrap()).unwrap();
+                held.push(of_line.map(|due| due.key[0]).collect::<Vec<_>>());
+            }
+            assert_eq!(lines.len(), held.len());
+            engine.commit(writes).unwrap();
+            held
+        };
+        let mut batch = Batch::new(&engine);
+        batch.schedule(due(5, DueKind::Entry, 1));
+        batch.schedule(due(4, DueKind::Entry, 2));
+        batch.schedule(due(5, DueKind::AccessToken, 3));
+        batch.schedule(due(5, DueKind::Entry, 4));
+        assert_eq!(keys(batch), [vec![2], vec![3], vec![1, 4]]);
+        let mut batch = Batch::new(&engine);
+        batch.schedule(due(5, DueKind::Entry, 1));
+        batch.schedule(due(5, DueKind::Entry, 6));
+        assert_eq!(keys(batch), [vec![1, 4, 6]]);
+        let mut batch = Batch::new(&engine);
+        (0..=200).for_each(|key| batch.schedule(due(6, DueKind::Session, key)));
+        assert_eq!(keys(batch).iter().map(Vec::len).collect::<Vec<_>>(), [128, 73]);
+        drop(engine);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn an_operation_that_fails_leaves_nothing_and_a_conflict_what_it_decided() {
@@ -148,18 +277,25 @@ mod tests {
         let mut batch = Batch::new(&engine);
         let put = |batch: &mut Batch<'_>, key: &[u8], outcome| {
             batch.decide(|batch| {
-                batch.put_bytes(Space::Meta, key, b"x");
+                batch.put_bytes(Space::Tokens, key, b"x");
+                batch.tenant([7; 16])?.horizon += 1;
+                let at = Timestamp::from_unix_millis(batch.next_place()?);
+                batch.schedule(Due { at, kind: DueKind::Entry, key: [7; 32] });
                 outcome
             })
         };
         assert!(put(&mut batch, b"half", Err(StoreError::unavailable("no"))).is_err());
-        assert!(batch.read(Space::Meta, b"half").unwrap().is_none());
+        assert!(batch.read(Space::Tokens, b"half").unwrap().is_none());
         assert!(put(&mut batch, b"spent", Err(StoreError::conflict("no"))).is_err());
         assert!(put(&mut batch, b"whole", Ok(())).is_ok());
-        let (writes, lines) = batch.finish().unwrap();
-        assert!(lines.is_empty());
-        let writes: Vec<&[u8]> = writes.of(Space::Meta).keys().map(|key| &**key).collect();
-        assert_eq!(writes, [b"spent".as_slice(), b"whole"]);
+        let Finished { writes, lines, place } = batch.finish().unwrap();
+        let of = |space| writes.of(space).keys().map(|key| key.to_vec()).collect::<Vec<_>>();
+        assert_eq!(of(Space::Tokens), [b"spent".to_vec(), b"whole".to_vec()]);
+        assert_eq!(of(Space::Due), lines);
+        assert_eq!((lines.len(), place), (2, Some(2)));
+        let tenant = writes.of(Space::Meta).get([7; 16].as_slice()).unwrap().clone().unwrap();
+        let tenant: TenantRow = crate::store::embedded::rows::decode(&tenant).unwrap();
+        assert_eq!(tenant.horizon, 2);
         drop(engine);
         std::fs::remove_dir_all(folder).unwrap();
     }

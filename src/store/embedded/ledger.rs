@@ -17,14 +17,10 @@ use crate::store::embedded::engine::Space;
 use crate::store::embedded::rows::Due;
 use crate::store::embedded::rows::DueKind;
 use crate::store::embedded::rows::EntryRow;
-use crate::store::embedded::rows::STORE;
-use crate::store::embedded::rows::StoreRow;
 use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::rows::TenantRow;
 use crate::store::embedded::rows::cutoff;
 use crate::store::embedded::rows::decode;
 use crate::store::embedded::rows::feed_key;
-use crate::store::embedded::rows::read_row;
 use crate::store::key::TargetKey;
 use crate::token::Grant;
 use crate::token::TargetKind;
@@ -43,7 +39,7 @@ pub(super) fn apply(
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
     let (kind, at) = (revocation.target().kind(), revocation.at());
-    let horizon = horizon(batch, tenant)?;
+    let horizon = Timestamp::from_unix_millis(batch.tenant(tenant.id)?.horizon);
     let until = (horizon.max(at) + Retention::IN_FLIGHT).as_unix_millis();
     let known = batch.read(Space::Entries, key.as_bytes())?;
     let known: Option<EntryRow<'_>> = known.as_deref().map(decode).transpose()?;
@@ -77,21 +73,19 @@ fn enter(
     revocation: &Revocation,
     until: u64,
 ) -> Result<(), StoreError> {
-    let mut store: StoreRow = read_row(batch, Space::Meta, STORE)?.unwrap_or_default();
-    store.place += 1;
-    batch.put(Space::Meta, STORE, &store)?;
+    let place = batch.next_place()?;
     let entry = EntryRow {
         tenant: tenant.id,
         target: revocation.target().into(),
         at: revocation.at().as_unix_millis(),
         until,
-        place: store.place,
+        place,
         seen: false,
         reason: revocation.reason().as_str(),
         actor: revocation.actor().into(),
     };
     batch.put(Space::Entries, key.as_bytes(), &entry)?;
-    batch.put_bytes(Space::Feed, &feed_key(tenant.id, store.place), key.as_bytes());
+    batch.put_bytes(Space::Feed, &feed_key(tenant.id, place), key.as_bytes());
     Ok(())
 }
 
@@ -192,22 +186,13 @@ pub(super) fn is_logged_out(
     Ok(cutoff(batch, key)?.is_some())
 }
 
-fn horizon(batch: &Batch<'_>, tenant: &Tenant) -> Result<Timestamp, StoreError> {
-    let row: TenantRow = read_row(batch, Space::Meta, &tenant.id)?.unwrap_or_default();
-    Ok(Timestamp::from_unix_millis(row.horizon))
-}
-
 /// Says that a token or session that expires then is being recorded: what is revoked from now on may cover it.
 pub(super) fn expect_until(
     batch: &mut Batch<'_>,
     tenant: &Tenant,
     expiry: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut row: TenantRow = read_row(batch, Space::Meta, &tenant.id)?.unwrap_or_default();
-    let expiry = expiry.as_unix_millis();
-    if row.horizon < expiry {
-        row.horizon = expiry;
-        batch.put(Space::Meta, &tenant.id, &row)?;
-    }
+    let row = batch.tenant(tenant.id)?;
+    row.horizon = row.horizon.max(expiry.as_unix_millis());
     Ok(())
 }

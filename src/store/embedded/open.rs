@@ -357,8 +357,7 @@ fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError>
     let openings = feed::opened(openings, u64::from_le_bytes(name), store.place);
     let mut batch = Batch::new(engine);
     batch.decide(|batch| batch.put(Space::Meta, OPENINGS, &openings)).map_err(source)?;
-    let (writes, _) = batch.finish().map_err(source)?;
-    engine.commit(writes).map_err(|error| match error {
+    engine.commit(batch.finish().map_err(source)?.writes).map_err(|error| match error {
         WriteError::Failed(why) => damaged(why),
         WriteError::Refused => damaged("it refuses to write".to_owned()),
     })?;

@@ -15,7 +15,6 @@ use crate::store::embedded::rows::DueKey;
 use crate::store::embedded::rows::DueKind;
 use crate::store::embedded::rows::EntryRow;
 use crate::store::embedded::rows::FamilyRow;
-use crate::store::embedded::rows::TenantRow;
 use crate::store::embedded::rows::TokenRow;
 use crate::store::embedded::rows::decode;
 use crate::store::embedded::rows::feed_key;
@@ -209,10 +208,8 @@ fn entry(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>
     let fate = fate_by(Timestamp::from_unix_millis(entry.until), now);
     if matches!(fate, Fate::Goes) {
         batch.remove(Space::Feed, &feed_key(entry.tenant, entry.place));
-        let mut tenant: TenantRow =
-            read_row(batch, Space::Meta, &entry.tenant)?.unwrap_or_default();
+        let tenant = batch.tenant(entry.tenant)?;
         tenant.swept = tenant.swept.max(entry.place);
-        batch.put(Space::Meta, &entry.tenant, &tenant)?;
     }
     Ok(Some(fate))
 }

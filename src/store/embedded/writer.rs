@@ -28,8 +28,8 @@ use crate::store::StoreError;
 use crate::store::Swept;
 use crate::store::embedded::Shared;
 use crate::store::embedded::batch::Batch;
+use crate::store::embedded::batch::Finished;
 use crate::store::embedded::engine::Engine;
-use crate::store::embedded::engine::Space;
 use crate::store::embedded::engine::WriteError;
 use crate::store::embedded::journal;
 use crate::store::embedded::open::DATA;
@@ -38,10 +38,7 @@ use crate::store::embedded::queue::Settle;
 use crate::store::embedded::queue::Slot;
 use crate::store::embedded::queue::Wait;
 use crate::store::embedded::rows::DueKey;
-use crate::store::embedded::rows::STORE;
-use crate::store::embedded::rows::StoreRow;
 use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::rows::read_row;
 use crate::store::embedded::sweep;
 use crate::store::embedded::sweep::Progress;
 use crate::store::embedded::sweep::Step;
@@ -349,15 +346,14 @@ impl<'s> Writer<'s> {
                 sweep::step(batch, sweeping.now, &self.progress, most, self.shared.retention)
             })
         });
-        let place: Result<Option<StoreRow>, _> = read_row(&batch, Space::Meta, STORE);
-        let (writes, scheduled) =
-            batch.finish().map_err(|error| WriteError::Failed(error.to_string()))?;
+        let finished = batch.finish().map_err(|error| WriteError::Failed(error.to_string()))?;
+        let Finished { writes, lines: scheduled, place } = finished;
         if !writes.is_empty() {
             engine.commit(writes)?;
             self.shared.commits.fetch_add(1, Relaxed);
         }
-        if let Ok(Some(row)) = place {
-            self.shared.bell.ring(row.place);
+        if let Some(place) = place {
+            self.shared.bell.ring(place);
         }
         Ok(Written { replies, stepped, scheduled })
     }
