@@ -13,6 +13,7 @@ mod keeping;
 mod kill;
 mod opening;
 mod sharing;
+mod sweeping;
 
 use std::time::Duration;
 
