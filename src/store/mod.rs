@@ -26,8 +26,6 @@ mod error;
 mod feed;
 mod forward;
 pub mod instrumented;
-#[cfg(feature = "embedded")]
-mod key;
 mod layered;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -37,8 +35,6 @@ mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod retention;
-#[cfg(feature = "embedded")]
-mod stored;
 
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;

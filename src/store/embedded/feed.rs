@@ -27,7 +27,7 @@ use crate::store::embedded::rows::feed_key;
 use crate::store::embedded::rows::place_of;
 use crate::store::embedded::rows::read_row;
 use crate::store::embedded::rows::target_of;
-use crate::store::stored::reason_named;
+use crate::store::embedded::stored::reason_named;
 
 /// How many openings are remembered. A cursor from before that has a gap.
 const OPENINGS_KEPT: usize = 1_000;

@@ -9,11 +9,11 @@ use crate::store::StoreError;
 use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Reads;
 use crate::store::embedded::engine::Space;
-use crate::store::key::TargetKey;
-use crate::store::key::TargetKeys;
-use crate::store::stored::StoredActor;
-use crate::store::stored::StoredGrant;
-use crate::store::stored::StoredTarget;
+use crate::store::embedded::key::TargetKey;
+use crate::store::embedded::key::TargetKeys;
+use crate::store::embedded::stored::StoredActor;
+use crate::store::embedded::stored::StoredGrant;
+use crate::store::embedded::stored::StoredTarget;
 use crate::token::DigestKey;
 use crate::token::TokenKind;
 

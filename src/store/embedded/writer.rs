@@ -32,6 +32,7 @@ use crate::store::embedded::batch::Finished;
 use crate::store::embedded::engine::Engine;
 use crate::store::embedded::engine::WriteError;
 use crate::store::embedded::journal;
+use crate::store::embedded::key::TargetKey;
 use crate::store::embedded::open::DATA;
 use crate::store::embedded::queue::Job;
 use crate::store::embedded::queue::Settle;
@@ -45,7 +46,6 @@ use crate::store::embedded::sweep::Step;
 use crate::store::embedded::tokens;
 use crate::store::embedded::tokens::Exchange;
 use crate::store::embedded::tokens::Fresh;
-use crate::store::key::TargetKey;
 use crate::token::Grant;
 
 /// The most operations of one batch: what is beyond waits for the next fsync.

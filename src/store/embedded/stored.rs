@@ -1,4 +1,4 @@
-//! The words of this crate as durable stores write them: borrowed from the bytes they are read from, and apart from the
+//! The words of this crate as the records hold them: borrowed from the bytes they are read from, and apart from the
 //! public types, so that those can change without a migration.
 //!
 //! Append to an enum here, never reorder it: formats without names count.
@@ -16,7 +16,7 @@ use crate::token::TokenDigest;
 use crate::token::TokenId;
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct StoredGrant<'a> {
+pub(super) struct StoredGrant<'a> {
     #[serde(borrow)]
     id: &'a str,
     client: &'a str,
@@ -60,7 +60,7 @@ impl From<StoredGrant<'_>> for Grant {
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) enum StoredTarget<'a> {
+pub(super) enum StoredTarget<'a> {
     Token([u8; 32]),
     NamedToken(&'a str),
     Grant(&'a str),
@@ -108,7 +108,7 @@ impl From<StoredTarget<'_>> for Target {
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) enum StoredActor<'a> {
+pub(super) enum StoredActor<'a> {
     Client(&'a str),
     Operator,
     Store,
@@ -136,12 +136,12 @@ impl From<StoredActor<'_>> for Actor {
 
 /// The reason of a stored name. Why a token is dead matters less than that it is: the name of a later version is taken
 /// for an administrator's decision.
-pub(crate) fn reason_named(name: &str) -> Reason {
+pub(super) fn reason_named(name: &str) -> Reason {
     Reason::named(name).unwrap_or(Reason::Administrative)
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct StoredSession<'a> {
+pub(super) struct StoredSession<'a> {
     #[serde(borrow)]
     id: &'a str,
     subject: &'a str,

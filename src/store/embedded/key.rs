@@ -1,4 +1,4 @@
-//! The keys under which durable stores keep the entries of the ledger.
+//! The keys under which the entries of the ledger stand.
 
 use crate::id::Namespace;
 use crate::revocation::Target;
@@ -10,35 +10,35 @@ use crate::token::TokenId;
 /// The key of one entry: a keyed digest of its target. All are of one length, however long the names, and none tells
 /// a name.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct TargetKey([u8; 32]);
+pub(super) struct TargetKey([u8; 32]);
 
 impl TargetKey {
-    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+    pub(super) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
 /// Makes the keys of one namespace: no key of one is a key of another.
 #[derive(Clone)]
-pub(crate) struct TargetKeys {
+pub(super) struct TargetKeys {
     key: [u8; 32],
     everything: TargetKey,
 }
 
 /// The keys of every entry that can cover the tokens of one grant, whichever token it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct GrantKeys {
-    pub(crate) grant: TargetKey,
-    pub(crate) session: Option<TargetKey>,
-    pub(crate) subject_at_client: Option<TargetKey>,
-    pub(crate) subject: Option<TargetKey>,
-    pub(crate) client: TargetKey,
-    pub(crate) everything: TargetKey,
+pub(super) struct GrantKeys {
+    pub(super) grant: TargetKey,
+    pub(super) session: Option<TargetKey>,
+    pub(super) subject_at_client: Option<TargetKey>,
+    pub(super) subject: Option<TargetKey>,
+    pub(super) client: TargetKey,
+    pub(super) everything: TargetKey,
 }
 
 impl GrantKeys {
     /// Each with the kind of its target, in the order in which a record names them: the narrowest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (TargetKind, TargetKey)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TargetKind, TargetKey)> {
         let Self { grant, session, subject_at_client, subject, client, everything } = *self;
         [
             (TargetKind::Grant, Some(grant)),
@@ -54,13 +54,13 @@ impl GrantKeys {
 }
 
 impl TargetKeys {
-    pub(crate) fn new(key: &DigestKey, namespace: &Namespace) -> Self {
+    pub(super) fn new(key: &DigestKey, namespace: &Namespace) -> Self {
         let key = key.for_namespace(namespace).derive("annul targets", "");
         let everything = keyed(&key, TargetKind::Everything, &[]);
         Self { key, everything }
     }
 
-    pub(crate) fn of(&self, target: &Target) -> TargetKey {
+    pub(super) fn of(&self, target: &Target) -> TargetKey {
         let kind = target.kind();
         match target {
             Target::Token(id) => self.token(id),
@@ -75,7 +75,7 @@ impl TargetKeys {
         }
     }
 
-    pub(crate) fn token(&self, id: &TokenId) -> TargetKey {
+    pub(super) fn token(&self, id: &TokenId) -> TargetKey {
         // A name of the host's own is never taken for a digest, whatever it says.
         match (id.digest(), id.name()) {
             (Some(digest), _) => keyed(&self.key, TargetKind::Token, &[digest.as_bytes()]),
@@ -86,7 +86,7 @@ impl TargetKeys {
         }
     }
 
-    pub(crate) fn of_grant(&self, grant: &Grant) -> GrantKeys {
+    pub(super) fn of_grant(&self, grant: &Grant) -> GrantKeys {
         let client = grant.client_id().as_str();
         let subject = grant.subject_id().map(|subject| subject.as_str());
         GrantKeys {
