@@ -562,7 +562,7 @@ fn main() {
     }
     let effort = Effort::new();
     let runtime = runtime();
-    if support::is_asked_for("commit") {
+    if support::is_asked_for("rate") {
         group_commit(&effort);
     }
     if support::is_asked_for("scale") {

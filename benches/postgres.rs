@@ -422,9 +422,17 @@ fn main() {
         "synchronous_commit=on",
     ]);
     runtime.block_on(async {
-        against_pgbench(&server, &effort).await;
-        flatness(&server, &effort).await;
-        long_sessions(&server, &effort).await;
-        sweeping(&server, &effort).await;
+        if support::is_asked_for("rate") {
+            against_pgbench(&server, &effort).await;
+        }
+        if support::is_asked_for("scale") {
+            flatness(&server, &effort).await;
+        }
+        if support::is_asked_for("sessions") {
+            long_sessions(&server, &effort).await;
+        }
+        if support::is_asked_for("sweep") {
+            sweeping(&server, &effort).await;
+        }
     });
 }

@@ -449,10 +449,18 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let effort = Effort::new();
     runtime.block_on(async {
-        against_the_bare_client(&effort).await;
-        round_trips().await;
-        flatness(&effort).await;
-        fan_out(&effort).await;
-        sweeping().await;
+        if support::is_asked_for("rate") {
+            against_the_bare_client(&effort).await;
+            round_trips().await;
+        }
+        if support::is_asked_for("scale") {
+            flatness(&effort).await;
+        }
+        if support::is_asked_for("sessions") {
+            fan_out(&effort).await;
+        }
+        if support::is_asked_for("sweep") {
+            sweeping().await;
+        }
     });
 }

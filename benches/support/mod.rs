@@ -5,7 +5,8 @@
 //! - `ANNUL_BENCH_FULL=1` adds ten million live tokens (3 GB, some minutes more).
 //! - `ANNUL_BENCH_SIZES=1000,1000000` names the sizes one by one.
 //!
-//! The parts of `embedded` can be named: `cargo bench --all-features --bench embedded -- sweep`.
+//! The parts of `embedded`, `postgres` and `redis` can be named, `rate`, `scale`, `sessions`, `sweep`:
+//! `cargo bench --all-features --bench embedded -- sweep`.
 //!
 //! With `--test`, or run by `cargo test`, every bench does one small round: that it still works is then all
 //! that is seen.
