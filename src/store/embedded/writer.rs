@@ -384,6 +384,7 @@ impl<'s> Writer<'s> {
             }
             None => {}
         }
+        // After the step: what it has put down again may stand behind the place that it has come to.
         self.progress.scheduled(&written.scheduled);
     }
 
