@@ -48,6 +48,8 @@ mod batch;
 mod bell;
 mod engine;
 mod feed;
+#[cfg(test)]
+mod invariants;
 mod journal;
 mod key;
 mod ledger;

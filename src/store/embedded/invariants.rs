@@ -1,0 +1,200 @@
+//! What is true of the records after every batch, whatever was asked for.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+
+use crate::clock::Timestamp;
+use crate::revocation::Reason;
+use crate::revocation::Revocation;
+use crate::revocation::Target;
+use crate::store::Rotation;
+use crate::store::Session;
+use crate::store::Sweep;
+use crate::store::SweepBudget;
+use crate::store::TokenLedger;
+use crate::store::TokenStore;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::engine::Space;
+use crate::store::embedded::rows::Due;
+use crate::store::embedded::rows::EntryRow;
+use crate::store::embedded::rows::decode;
+use crate::store::embedded::rows::feed_key;
+use crate::token::DigestKey;
+use crate::token::Grant;
+use crate::token::NewToken;
+use crate::token::PresentedToken;
+
+/// Of a record: its space and its key.
+type Place = (Space, Vec<u8>);
+
+/// What somebody asks for, with clocks that stand wherever they like.
+#[derive(Clone, Debug)]
+enum Asked {
+    Issue { grant: u8, tokens: Vec<(u8, bool)>, now: Timestamp, expiry: Timestamp },
+    Rotate { grant: u8, spent: u8, successor: u8, now: Timestamp, expiry: Timestamp },
+    OpenSession { session: u8, now: Timestamp, expiry: Timestamp },
+    Revoke { target: Target, at: Timestamp },
+    Sweep { now: Timestamp, rows: usize },
+}
+
+fn times() -> impl Strategy<Value = Timestamp> {
+    let start = 1_800_000_000_000_u64;
+    let near = prop_oneof![Just(0), Just(50), Just(100), Just(700_000), Just(2_000_000)];
+    let near = (near, 0..20_u64).prop_map(move |(after, more)| start + after + more);
+    prop_oneof![8 => near, 1 => Just(0), 1 => Just(u64::MAX)].prop_map(Timestamp::from_unix_millis)
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        (0..8_u8).prop_map(|grant| Target::Grant(format!("g{grant}").into())),
+        (0..4_u8).prop_map(|session| Target::Session(format!("s{session}").into())),
+        Just(Target::Subject("alice".into())),
+        Just(Target::Everything),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let tokens = prop::collection::vec((0..30_u8, any::<bool>()), 1..12);
+    prop_oneof![
+        (0..8_u8, tokens, times(), times()).prop_map(|(grant, tokens, now, expiry)| Asked::Issue {
+            grant,
+            tokens,
+            now,
+            expiry
+        }),
+        (0..8_u8, 0..30_u8, 0..30_u8, times(), times()).prop_map(
+            |(grant, spent, successor, now, expiry)| Asked::Rotate {
+                grant,
+                spent,
+                successor,
+                now,
+                expiry
+            }
+        ),
+        (0..4_u8, times(), times()).prop_map(|(session, now, expiry)| Asked::OpenSession {
+            session,
+            now,
+            expiry
+        }),
+        (targets(), times()).prop_map(|(target, at)| Asked::Revoke { target, at }),
+        (times(), prop_oneof![Just(1), Just(7), Just(200)])
+            .prop_map(|(now, rows)| Asked::Sweep { now, rows }),
+    ]
+}
+
+fn name(grant: u8, token: u8, is_access: bool) -> String {
+    format!("{grant}-{token}-{is_access}")
+}
+
+fn new(name: &str, is_access: bool, expiry: Timestamp) -> NewToken<'_> {
+    let token = PresentedToken::new(name);
+    if is_access { NewToken::access(token, expiry) } else { NewToken::refresh(token, expiry) }
+}
+
+/// Conflicts are answers like others here.
+async fn ask(store: EmbeddedStore, asked: Asked) {
+    match asked {
+        Asked::Issue { grant, tokens, now, expiry } => {
+            let named = tokens.iter().map(|(token, kind)| (name(grant, *token, *kind), *kind));
+            let named: Vec<_> = named.collect();
+            let tokens: Vec<_> =
+                named.iter().map(|(name, kind)| new(name, *kind, expiry)).collect();
+            let grant = Grant::new(format!("g{grant}"), "web", now).subject("alice");
+            drop(store.issue(grant, &tokens, now).await);
+        }
+        Asked::Rotate { grant, spent, successor, now, expiry } => {
+            let (spent, successor) = (name(grant, spent, false), name(grant, successor, false));
+            let successors = [new(&successor, false, expiry)];
+            let client = "web".into();
+            let rotation = Rotation::new(PresentedToken::new(&spent), &client, &successors, now);
+            drop(store.rotate(&rotation.with_grace(Duration::from_millis(50))).await);
+        }
+        Asked::OpenSession { session, now, expiry } => {
+            let session = Session::new(format!("s{session}"), "alice", now, expiry).client("web");
+            drop(store.open_session(session).await);
+        }
+        Asked::Revoke { target, at } => {
+            let revocation = Revocation::by_operator(target, Reason::Administrative, at);
+            store.revoke(&revocation).await.unwrap();
+        }
+        Asked::Sweep { now, rows } => {
+            store.sweep(now, SweepBudget::rows(rows)).await.unwrap();
+        }
+    }
+}
+
+fn records(store: &EmbeddedStore, space: Space) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let engine = store.root.shared.engine();
+    let snapshot = engine.as_ref().unwrap().snapshot();
+    let all = snapshot.range(space, Bound::Unbounded, Bound::Unbounded);
+    all.map(|record| record.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+}
+
+fn due(store: &EmbeddedStore) -> Vec<Due> {
+    let lines = records(store, Space::Due);
+    lines.iter().flat_map(|(key, value)| Due::of_line(key, value).unwrap()).collect()
+}
+
+/// Each record is due once, and nothing else is; each entry has its line in the feed, and nothing else has.
+fn is_whole(store: &EmbeddedStore) {
+    let mut places: Vec<Place> =
+        due(store).into_iter().map(|due| (due.kind.space(), due.key.to_vec())).collect();
+    places.sort();
+    let spaces = [Space::Entries, Space::Families, Space::Sessions, Space::Tokens];
+    let of = |space| records(store, space).into_keys().map(move |key| (space, key));
+    let all: Vec<Place> = spaces.into_iter().flat_map(of).collect();
+    assert_eq!(places, all);
+    let entries = records(store, Space::Entries);
+    let lines = entries.iter().map(|(key, entry)| {
+        let entry: EntryRow<'_> = decode(entry).unwrap();
+        (feed_key(entry.tenant, entry.place).to_vec(), key.clone())
+    });
+    assert_eq!(lines.collect::<BTreeMap<_, _>>(), records(store, Space::Feed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        // A counterexample becomes a test of its own, with a name.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn each_record_is_due_once_and_goes_in_its_time(
+        rounds in prop::collection::vec((any::<bool>(), prop::collection::vec(asked(), 1..24)), 1..8),
+        last in times(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
+        runtime.unwrap().block_on(async {
+            static CASE: AtomicU64 = AtomicU64::new(0);
+            let case = CASE.fetch_add(1, Relaxed);
+            let folder = format!("annul-invariants-{}-{case}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            let store = EmbeddedStore::open(&folder, &DigestKey::new(&[7; 32])).unwrap();
+            for (elsewhere, round) in rounds {
+                let store = if elsewhere { store.namespace(&"b".into()) } else { store.clone() };
+                let mut tasks = JoinSet::new();
+                for asked in round {
+                    tasks.spawn(ask(store.clone(), asked));
+                }
+                while let Some(done) = tasks.join_next().await {
+                    done.unwrap();
+                }
+                is_whole(&store);
+            }
+            while store.sweep(last, SweepBudget::rows(7)).await.unwrap().more {
+                is_whole(&store);
+            }
+            assert!(due(&store).iter().all(|due| due.at > last));
+            drop(store);
+            std::fs::remove_dir_all(folder).unwrap();
+        });
+    }
+}
