@@ -6,7 +6,6 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::id::Namespace;
 use crate::store::StoreError;
-use crate::store::embedded::engine::Bytes;
 use crate::store::embedded::engine::Reads;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::key::TargetKey;
@@ -250,14 +249,6 @@ pub(super) fn target_of(value: &[u8]) -> Result<[u8; 32], StoreError> {
 
 pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::corrupt(format!("{what} in the embedded store cannot be read"))
-}
-
-/// As long as most records are.
-const USUAL: usize = 256;
-
-pub(super) fn encode(row: &impl Serialize) -> Result<Bytes, StoreError> {
-    let bytes = postcard::to_extend(row, Vec::with_capacity(USUAL)).map_err(StoreError::corrupt)?;
-    Ok(Bytes::from(bytes))
 }
 
 pub(super) fn decode<'a, R: Deserialize<'a>>(bytes: &'a [u8]) -> Result<R, StoreError> {

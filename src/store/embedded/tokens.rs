@@ -30,7 +30,6 @@ use crate::store::embedded::rows::IMPORTED;
 use crate::store::embedded::rows::Tenant;
 use crate::store::embedded::rows::TokenRow;
 use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::encode;
 use crate::store::embedded::rows::read_row;
 use crate::store::embedded::stored::StoredSession;
 use crate::token::DigestKey;
@@ -366,9 +365,7 @@ pub(super) fn open_session(
         let at = session.expires_at() + retention.refresh_tokens;
         batch.schedule(Due { at, kind: DueKind::Session, key });
     }
-    let row = encode(&StoredSession::from(&session))?;
-    batch.put_bytes(Space::Sessions, &key, &row);
-    Ok(())
+    batch.put(Space::Sessions, &key, &StoredSession::from(&session))
 }
 
 fn family_key(tenant: &Tenant, grant: &Grant) -> [u8; 32] {
