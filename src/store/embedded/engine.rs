@@ -193,11 +193,10 @@ impl Engine {
     }
 
     /// Writes all of it or nothing, and returns when it is on disk. Nobody sees any of it before.
-    pub(super) fn commit(&self, writes: PerSpace<Records>) -> Result<(), WriteError> {
+    pub(super) fn commit(&self, mut writes: PerSpace<Records>) -> Result<(), WriteError> {
         let count = Space::ALL.into_iter().map(|space| writes.of(space).len()).sum();
         let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), count)
             .durability(Some(PersistMode::SyncData));
-        let mut writes = writes;
         // One space after the other, each in order: the way to the next place is short.
         for space in Space::ALL {
             for (key, value) in std::mem::take(writes.of_mut(space)) {

@@ -197,6 +197,8 @@ pub(super) struct Writer<'s> {
     /// What was just taken.
     taken: Vec<Write>,
     progress: Progress,
+    /// Who else is expected for this batch.
+    expected: Option<Expected>,
     /// How many callers the last batch had, and how long it took.
     last: (usize, Duration),
     /// Whether the engine has to be opened again before it is asked to write.
@@ -213,6 +215,7 @@ impl<'s> Writer<'s> {
             writes: Vec::new(),
             taken: Vec::new(),
             progress: Progress::default(),
+            expected: None,
             last: (0, Duration::ZERO),
             broken: false,
             patience,
@@ -221,8 +224,8 @@ impl<'s> Writer<'s> {
 
     /// Until the store is closed and everything is answered.
     pub(super) fn run(mut self) {
-        while let Some(expected) = self.next() {
-            self.round(expected);
+        while self.next() {
+            self.round();
             self.writes.clear();
         }
         for sweeping in self.sweeps {
@@ -230,13 +233,14 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Takes what has come for the next batch, and says who else is expected for it.
-    fn next(&mut self) -> Option<Option<Expected>> {
+    /// Takes what has come for the next batch, and sees who else is expected for it. False once the queue is closed and empty.
+    fn next(&mut self) -> bool {
+        self.expected = None;
         if !self.sweeps.is_empty() {
-            return self.take(Wait::No).then_some(None);
+            return self.take(Wait::No);
         }
         if self.shared.engine().is_none() {
-            return self.take(Wait::For(1, REST)).then_some(None);
+            return self.take(Wait::For(1, REST));
         }
         let (callers, took) = self.last;
         if callers > 1 {
@@ -244,14 +248,15 @@ impl<'s> Writer<'s> {
             let expected = Expected { callers, linger, since: SystemStopwatch::start() };
             if let Some(wait) = expected.wait(0) {
                 if !self.take(wait) {
-                    return None;
+                    return false;
                 }
                 if !self.writes.is_empty() || !self.sweeps.is_empty() {
-                    return Some(Some(expected));
+                    self.expected = Some(expected);
+                    return true;
                 }
             }
         }
-        self.take(Wait::Long).then_some(None)
+        self.take(Wait::Long)
     }
 
     /// Takes what waits, and puts sweeps aside, which are done in steps. False once the queue is closed and empty.
@@ -272,14 +277,14 @@ impl<'s> Writer<'s> {
         is_open
     }
 
-    fn round(&mut self, expected: Option<Expected>) {
+    fn round(&mut self) {
         let stopwatch = SystemStopwatch::start();
-        self.try_round(expected);
+        self.try_round();
         self.last = (self.writes.len(), stopwatch.elapsed());
     }
 
-    fn try_round(&mut self, expected: Option<Expected>) {
-        let why = match self.attempts(expected) {
+    fn try_round(&mut self) {
+        let why = match self.attempts() {
             Ok(written) => return self.settle(written),
             Err(WriteError::Failed(why)) => why,
             Err(WriteError::Refused) => "the disk takes no more".to_owned(),
@@ -294,40 +299,36 @@ impl<'s> Writer<'s> {
 
     /// Once, or twice: where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange
     /// that came to disk would look like the reuse of its own token.
-    fn attempts(&mut self, expected: Option<Expected>) -> Result<Written, WriteError> {
+    fn attempts(&mut self) -> Result<Written, WriteError> {
         if self.broken {
             if self.shared.writes.is_closed() {
                 return Err(closed());
             }
             self.reopen()?;
         }
-        let mut outcome = self.attempt(expected);
+        let mut outcome = self.attempt();
         if matches!(outcome, Err(WriteError::Refused)) {
             self.broken = true;
             self.reopen()?;
-            outcome = self.attempt(None);
+            outcome = self.attempt();
         }
         self.broken = outcome.is_err();
         outcome
     }
 
     /// Decides and writes.
-    fn attempt(&mut self, expected: Option<Expected>) -> Result<Written, WriteError> {
+    fn attempt(&mut self) -> Result<Written, WriteError> {
         let shared = self.shared;
         let engine = shared.engine();
         let Some(engine) = engine.as_ref() else {
             return Err(WriteError::Refused);
         };
-        let attempt = AssertUnwindSafe(|| self.write(engine, expected));
+        let attempt = AssertUnwindSafe(|| self.write(engine));
         catch_unwind(attempt)
             .unwrap_or_else(|_| Err(WriteError::Failed("the engine panicked".to_owned())))
     }
 
-    fn write(
-        &mut self,
-        engine: &Engine,
-        expected: Option<Expected>,
-    ) -> Result<Written, WriteError> {
+    fn write(&mut self, engine: &Engine) -> Result<Written, WriteError> {
         while engine.is_behind() {
             if engine.has_failed() {
                 return Err(WriteError::Refused);
@@ -339,7 +340,7 @@ impl<'s> Writer<'s> {
             thread::sleep(BEHIND);
         }
         let mut batch = Batch::new(engine);
-        let replies = self.decide(&mut batch, expected);
+        let replies = self.decide(&mut batch);
         let stepped = self.sweeps.front().map(|sweeping| {
             let most = sweeping.left.min(STEP);
             batch.decide(|batch| {
@@ -358,8 +359,9 @@ impl<'s> Writer<'s> {
         Ok(Written { replies, stepped, scheduled })
     }
 
-    /// Decides what has come, and what still comes meanwhile.
-    fn decide(&mut self, batch: &mut Batch<'_>, expected: Option<Expected>) -> Vec<Reply> {
+    /// Decides what has come, and what still comes meanwhile; for a second attempt at it nobody is waited for again.
+    fn decide(&mut self, batch: &mut Batch<'_>) -> Vec<Reply> {
+        let expected = self.expected.take();
         let mut replies = Vec::with_capacity(self.last.0);
         loop {
             let new = self.writes.iter().skip(replies.len());
