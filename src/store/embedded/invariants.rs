@@ -15,6 +15,8 @@ use crate::revocation::Revocation;
 use crate::revocation::Target;
 use crate::store::Rotation;
 use crate::store::Session;
+use crate::store::StoreError;
+use crate::store::StoreErrorKind;
 use crate::store::Sweep;
 use crate::store::SweepBudget;
 use crate::store::TokenLedger;
@@ -97,7 +99,13 @@ fn new(name: &str, is_access: bool, expiry: Timestamp) -> NewToken<'_> {
     if is_access { NewToken::access(token, expiry) } else { NewToken::refresh(token, expiry) }
 }
 
-/// Conflicts are answers like others here.
+/// A conflict is an answer like others here, and nothing else that fails is.
+fn answered<T>(outcome: Result<T, StoreError>) {
+    if let Err(error) = outcome {
+        assert_eq!(error.kind(), StoreErrorKind::Conflict, "{error}");
+    }
+}
+
 async fn ask(store: EmbeddedStore, asked: Asked) {
     match asked {
         Asked::Issue { grant, tokens, now, expiry } => {
@@ -106,18 +114,18 @@ async fn ask(store: EmbeddedStore, asked: Asked) {
             let tokens: Vec<_> =
                 named.iter().map(|(name, kind)| new(name, *kind, expiry)).collect();
             let grant = Grant::new(format!("g{grant}"), "web", now).subject("alice");
-            drop(store.issue(grant, &tokens, now).await);
+            answered(store.issue(grant, &tokens, now).await);
         }
         Asked::Rotate { grant, spent, successor, now, expiry } => {
             let (spent, successor) = (name(grant, spent, false), name(grant, successor, false));
             let successors = [new(&successor, false, expiry)];
             let client = "web".into();
             let rotation = Rotation::new(PresentedToken::new(&spent), &client, &successors, now);
-            drop(store.rotate(&rotation.with_grace(Duration::from_millis(50))).await);
+            answered(store.rotate(&rotation.with_grace(Duration::from_millis(50))).await);
         }
         Asked::OpenSession { session, now, expiry } => {
             let session = Session::new(format!("s{session}"), "alice", now, expiry).client("web");
-            drop(store.open_session(session).await);
+            answered(store.open_session(session).await);
         }
         Asked::Revoke { target, at } => {
             let revocation = Revocation::by_operator(target, Reason::Administrative, at);
