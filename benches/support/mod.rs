@@ -28,6 +28,9 @@ pub(crate) const CLIENT_SECRET: &str = "7Fjfp0ZBr1KtDRbnfVdmIwq9xT2mLs4cYh8eUaN"
 
 pub(crate) const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
+/// What the parts of the stores' benches are called.
+const PARTS: [&str; 4] = ["rate", "scale", "sessions", "sweep"];
+
 /// Whether one small round is all that is wanted. Cargo passes `--bench` to a bench that it runs as one.
 pub(crate) fn is_test() -> bool {
     let mut arguments = std::env::args();
@@ -35,10 +38,16 @@ pub(crate) fn is_test() -> bool {
 }
 
 /// Whether a part of a bench is wanted: any, unless some are named, as in `cargo bench --bench embedded -- sweep`.
+///
+/// # Panics
+///
+/// A name of no part would measure nothing, and look as if all went well.
 pub(crate) fn is_asked_for(part: &str) -> bool {
-    let mut named =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
-    named.peek().is_none() || named.any(|name| name == part)
+    let arguments = std::env::args().skip(1);
+    let named: Vec<String> = arguments.filter(|argument| !argument.starts_with('-')).collect();
+    let unknown = named.iter().find(|name| !PARTS.contains(&name.as_str()));
+    assert!(unknown.is_none(), "the parts are {PARTS:?}, and not {unknown:?}");
+    named.is_empty() || named.iter().any(|name| name == part)
 }
 
 /// How many live tokens to measure with.
