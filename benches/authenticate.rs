@@ -8,42 +8,24 @@ mod support;
 
 use std::hint::black_box;
 
-use annul::Clock;
-use annul::Issuer;
-use annul::Policy;
-use annul::Request;
-use annul::SystemClock;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientAuthenticator;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::RegisteredClients;
+use annul::client::{
+    Assertions, AuthMethod, Client, ClientAuthenticator, ClientMetadata, ClientTable, Credentials,
+    RegisteredClients,
+};
 use annul::wire::basic;
 use annul::wire::basic::Scratch;
 use annul::wire::form::Form;
+use annul::{Clock, Issuer, Policy, Request, SystemClock};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-use aws_lc_rs::signature::EcdsaKeyPair;
-use aws_lc_rs::signature::KeyPair;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::Algorithm;
-use jsonwebtoken::DecodingKey;
-use sha2::Digest;
-use sha2::Sha256;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use support::CLIENT_ID;
-use support::CLIENT_SECRET;
-use support::FORM;
-use support::processor_time;
-use support::report;
 use support::report::Target;
-use support::run;
+use support::{CLIENT_ID, CLIENT_SECRET, FORM, processor_time, report, run};
 
 const ISSUER: &str = "https://as.example";
 

@@ -11,41 +11,24 @@
 mod support;
 
 use std::fs::File;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Command;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use annul::DigestKey;
-use annul::EmbeddedStore;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenId;
-use annul::TokenState;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{
+    DigestKey, EmbeddedStore, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked, Target,
+    Timestamp, TokenId, TokenState,
+};
 use fjall::PersistMode;
 use tokio::runtime::Runtime;
 
 use support::report;
-use support::report::Target as Aim;
-use support::report::median;
+use support::report::{Target as Aim, median};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);

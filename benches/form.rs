@@ -6,13 +6,10 @@ use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Duration;
 
-use annul::Policy;
-use annul::Request;
 use annul::wire::basic;
-use annul::wire::basic::Basic;
-use annul::wire::basic::Scratch;
-use annul::wire::form::Form;
-use annul::wire::form::Parameter;
+use annul::wire::basic::{Basic, Scratch};
+use annul::wire::form::{Form, Parameter};
+use annul::{Policy, Request};
 use criterion::Criterion;
 use serde::Deserialize;
 

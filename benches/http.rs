@@ -11,39 +11,24 @@
 mod support;
 
 use std::hint::black_box;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::BufWriter;
-use std::io::Read;
-use std::io::Write;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::ChildStdin;
-use std::process::ChildStdout;
-use std::process::Command;
-use std::process::ExitCode;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use annul::profile::Paths;
 use annul::wire::basic;
-use axum::Form;
-use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::serve::ListenerExt;
+use axum::{Form, Router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
-use support::CLIENT_ID;
-use support::population;
-use support::population::B;
-use support::population::Population;
-use support::report;
-use support::report::Target;
-use support::report::median;
+use support::population::{B, Population};
+use support::report::{Target, median};
+use support::{CLIENT_ID, population, report};
 
 const CONNECTIONS: u64 = 16;
 

@@ -10,17 +10,9 @@ mod support;
 
 use std::process::Command;
 
-use stats_alloc::INSTRUMENTED_SYSTEM;
-use stats_alloc::Region;
-use stats_alloc::StatsAlloc;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-use support::population::A;
-use support::population::B;
-use support::population::C;
-use support::population::Layout;
-use support::population::OPERATIONS;
-use support::population::Operation;
-use support::population::Population;
+use support::population::{A, B, C, Layout, OPERATIONS, Operation, Population};
 use support::report;
 use support::report::Target;
 

@@ -15,30 +15,14 @@ mod support;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::Timestamp;
-use annul::store::PostgresConfig;
-use annul::store::PostgresStore;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{PostgresConfig, PostgresStore, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{DigestKey, Grant, NewToken, PresentedToken, Reason, Revocation, Target, Timestamp};
 use server::Server;
 use support::report;
-use support::report::Target as Aim;
-use support::report::median;
+use support::report::{Target as Aim, median};
 use tokio_postgres::Client;
 
 const CONNECTIONS: usize = 16;

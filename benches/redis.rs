@@ -13,33 +13,18 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::Timestamp;
-use annul::store::Rotation;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
+use annul::store::{Rotation, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{
+    Clock, DigestKey, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock,
+    Target, Timestamp,
+};
 use redis::aio::MultiplexedConnection;
 
-use crate::report::Target as Goal;
-use crate::report::median;
+use crate::report::{Target as Goal, median};
 use crate::servers::Server;
 
 #[expect(dead_code, reason = "the other benches use the rest")]

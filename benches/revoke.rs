@@ -9,19 +9,14 @@ mod support;
 use std::hint::black_box;
 use std::time::Duration;
 
-use annul::Policy;
-use annul::Request;
-use annul::client::ClientAuthenticator;
-use annul::client::Credentials;
+use annul::client::{ClientAuthenticator, Credentials};
 use annul::wire::basic::Scratch;
 use annul::wire::form::Form;
+use annul::{Policy, Request};
 use criterion::Criterion;
 
 use support::population;
-use support::population::A;
-use support::population::OPERATIONS;
-use support::population::Population;
-use support::population::StraightPopulation;
+use support::population::{A, OPERATIONS, Population, StraightPopulation};
 
 fn authenticate(criterion: &mut Criterion) {
     let clients = population::clients();

@@ -10,19 +10,11 @@
 mod support;
 
 use std::sync::Barrier;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use support::population::A;
-use support::population::B;
-use support::population::Layout;
-use support::population::OPERATIONS;
-use support::population::Operation;
-use support::population::Population;
-use support::population::StraightPopulation;
+use support::population::{A, B, Layout, OPERATIONS, Operation, Population, StraightPopulation};
 use support::report;
-use support::report::Target;
-use support::report::median;
+use support::report::{Target, median};
 
 const ROUNDS: usize = 11;
 

@@ -8,26 +8,15 @@
 mod support;
 
 use std::hint::black_box;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
-use annul::Authority;
-use annul::MemoryStore;
-use annul::Request;
-use annul::Timestamp;
-use annul::throttle::Caller;
-use annul::throttle::Misuse;
-use annul::throttle::RateLimiter;
-use annul::throttle::SlowDown;
-use annul::throttle::Throttle;
+use annul::throttle::{Caller, Misuse, RateLimiter, SlowDown, Throttle};
 use annul::wire::basic;
+use annul::{Authority, MemoryStore, Request, Timestamp};
 
-use support::population;
-use support::processor_time;
-use support::report;
-use support::report::Target;
-use support::report::median;
+use support::report::{Target, median};
+use support::{population, processor_time, report};
 
 const MIB: f64 = 1_048_576.0;
 

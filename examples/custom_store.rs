@@ -12,36 +12,16 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Clock;
-use annul::DigestKey;
-use annul::FakeClock;
-use annul::Grant;
-use annul::PresentedToken;
-use annul::Request;
-use annul::Response;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenDigest;
-use annul::TokenId;
-use annul::TokenKind;
-use annul::TokenRecord;
-use annul::TokenState;
-use annul::TokenTypeHint;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
-use annul::store::StoreError;
-use annul::store::TokenStore;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
+use annul::store::{StoreError, TokenStore};
+use annul::{
+    Authority, Clock, DigestKey, FakeClock, Grant, PresentedToken, Request, Response, Revocation,
+    Revoked, Target, Timestamp, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
+    TokenTypeHint,
+};
 use async_trait::async_trait;
 
 /// ```sql

@@ -8,19 +8,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Request;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
 use annul::store::TokenLedger;
 use annul::wire::basic;
+use annul::{Authority, Grant, MemoryStore, NewToken, PresentedToken, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -3,35 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::client::AuthenticatedClient;
-use crate::client::ClientAuthError;
-use crate::client::ClientAuthenticator;
-use crate::client::ClientKind;
-use crate::client::Credentials;
-use crate::clock::Clock;
-use crate::clock::SystemClock;
-use crate::clock::Timestamp;
-use crate::event::Endpoint;
-use crate::event::Event;
-use crate::event::EventSink;
-use crate::event::NoEvents;
+use crate::client::{
+    AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientKind, Credentials,
+};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::event::{Endpoint, Event, EventSink, NoEvents};
 use crate::policy::Policy;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Claim;
-use crate::store::OwnedToken;
-use crate::store::StoreError;
-use crate::store::StoreErrorKind;
-use crate::store::TokenStore;
-use crate::throttle::Caller;
-use crate::throttle::Misuse;
-use crate::throttle::SlowDown;
-use crate::throttle::Throttle;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::Verdict;
-use crate::wire::basic::Scratch;
-use crate::wire::basic::has_control;
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{Claim, OwnedToken, StoreError, StoreErrorKind, TokenStore};
+use crate::throttle::{Caller, Misuse, SlowDown, Throttle};
+use crate::token::{PresentedToken, TokenRecord, Verdict};
+use crate::wire::basic::{Scratch, has_control};
 use crate::wire::cors;
 use crate::wire::cors::OriginRegistry;
 use crate::wire::error::EndpointError;

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use crate::id::ClientId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::token::TargetKind;
-use crate::token::TokenKind;
+use crate::revocation::{Revocation, Revoked};
+use crate::token::{TargetKind, TokenKind};
 
 /// Which endpoint a request came to.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

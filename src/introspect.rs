@@ -3,17 +3,11 @@
 use serde::Serialize;
 
 use crate::authority::Authority;
-use crate::client::AuthenticatedClient;
-use crate::client::ClientKind;
+use crate::client::{AuthenticatedClient, ClientKind};
 use crate::event::Endpoint;
-use crate::token::PresentedToken;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
-use crate::token::Verdict;
+use crate::token::{PresentedToken, TokenKind, TokenRecord, TokenTypeHint, Verdict};
 use crate::wire::basic::Scratch;
-use crate::wire::error::EndpointError;
-use crate::wire::error::Flaw;
+use crate::wire::error::{EndpointError, Flaw};
 use crate::wire::form::Parameter;
 use crate::wire::request::Request;
 use crate::wire::response::Response;

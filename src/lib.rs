@@ -184,54 +184,26 @@ pub mod integration;
 pub mod testkit;
 
 pub use authority::Authority;
-pub use clock::Clock;
-pub use clock::FakeClock;
-pub use clock::Stopwatch;
-pub use clock::SystemClock;
-pub use clock::SystemStopwatch;
-pub use clock::Timestamp;
-pub use event::Endpoint;
-pub use event::Event;
-pub use event::EventSink;
-pub use event::NoEvents;
-pub use id::ClientId;
-pub use id::GrantId;
-pub use id::Namespace;
-pub use id::SessionId;
-pub use id::Subject;
+pub use clock::{Clock, FakeClock, Stopwatch, SystemClock, SystemStopwatch, Timestamp};
+pub use event::{Endpoint, Event, EventSink, NoEvents};
+pub use id::{ClientId, GrantId, Namespace, SessionId, Subject};
 pub use introspect::handle_introspect;
-pub use issuer::InvalidUrl;
-pub use issuer::Issuer;
+pub use issuer::{InvalidUrl, Issuer};
 pub use logout::handle_logout;
-pub use policy::Cascade;
-pub use policy::LogoutSuccess;
-pub use policy::Policy;
-pub use revocation::Actor;
-pub use revocation::Reason;
-pub use revocation::Revocation;
-pub use revocation::Revoked;
-pub use revocation::Target;
+pub use policy::{Cascade, LogoutSuccess, Policy};
+pub use revocation::{Actor, Reason, Revocation, Revoked, Target};
 pub use revoke::handle_revoke;
-pub use secret::PresentedSecret;
-pub use secret::Secret;
+pub use secret::{PresentedSecret, Secret};
 #[cfg(feature = "embedded")]
 pub use store::EmbeddedStore;
 #[cfg(feature = "memory")]
 pub use store::MemoryStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
-pub use token::DigestKey;
-pub use token::Grant;
-pub use token::NewToken;
-pub use token::PresentedToken;
-pub use token::TargetKind;
-pub use token::TokenDigest;
-pub use token::TokenId;
-pub use token::TokenKind;
-pub use token::TokenRecord;
-pub use token::TokenState;
-pub use token::TokenTypeHint;
-pub use token::Verdict;
+pub use token::{
+    DigestKey, Grant, NewToken, PresentedToken, TargetKind, TokenDigest, TokenId, TokenKind,
+    TokenRecord, TokenState, TokenTypeHint, Verdict,
+};
 pub use wire::request::Request;
 pub use wire::response::Response;
 

@@ -1,19 +1,12 @@
 //! Logout with a refresh token: the session ends for all of its clients.
 
 use crate::authority::Authority;
-use crate::event::Endpoint;
-use crate::event::Event;
-use crate::policy::LogoutSuccess;
-use crate::policy::LogoutUnknown;
-use crate::policy::Policy;
+use crate::event::{Endpoint, Event};
+use crate::policy::{LogoutSuccess, LogoutUnknown, Policy};
 use crate::store::Claim;
-use crate::token::PresentedToken;
-use crate::token::TokenKind;
-use crate::token::TokenTypeHint;
+use crate::token::{PresentedToken, TokenKind, TokenTypeHint};
 use crate::wire::basic::Scratch;
-use crate::wire::error::EndpointError;
-use crate::wire::error::Flaw;
-use crate::wire::error::TokenFlaw;
+use crate::wire::error::{EndpointError, Flaw, TokenFlaw};
 use crate::wire::form::Parameter;
 use crate::wire::request::Request;
 use crate::wire::response::Response;

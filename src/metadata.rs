@@ -2,13 +2,9 @@
 
 use serde::Serialize;
 
-use crate::auth_method::AuthMethod;
-use crate::auth_method::AuthMethods;
-use crate::issuer::InvalidUrl;
-use crate::issuer::Issuer;
-use crate::issuer::check_url;
-use crate::jose::Algorithm;
-use crate::jose::Algorithms;
+use crate::auth_method::{AuthMethod, AuthMethods};
+use crate::issuer::{InvalidUrl, Issuer, check_url};
+use crate::jose::{Algorithm, Algorithms};
 
 /// The ways to authenticate at an endpoint, and the algorithms that assertions may be signed with.
 ///

@@ -5,26 +5,13 @@
 
 use std::borrow::Cow;
 
-use crate::auth_method::AuthMethod;
-use crate::auth_method::AuthMethods;
+use crate::auth_method::{AuthMethod, AuthMethods};
 use crate::jose::Algorithms;
-use crate::policy::AssertionPolicy;
-use crate::policy::AudiencePolicy;
-use crate::policy::BasicDecoding;
-use crate::policy::Cascade;
-use crate::policy::CascadePolicy;
-use crate::policy::CheckOrder;
-use crate::policy::Duplicates;
-use crate::policy::ForeignToken;
-use crate::policy::ForeignTokenPolicy;
-use crate::policy::LogoutPolicy;
-use crate::policy::LogoutSuccess;
-use crate::policy::LogoutUnknown;
-use crate::policy::MethodMatch;
-use crate::policy::Policy;
-use crate::policy::QueryString;
-use crate::policy::UnknownToken;
-use crate::policy::Wording;
+use crate::policy::{
+    AssertionPolicy, AudiencePolicy, BasicDecoding, Cascade, CascadePolicy, CheckOrder, Duplicates,
+    ForeignToken, ForeignTokenPolicy, LogoutPolicy, LogoutSuccess, LogoutUnknown, MethodMatch,
+    Policy, QueryString, UnknownToken, Wording,
+};
 
 /// A policy, and the paths its system serves.
 ///

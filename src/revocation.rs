@@ -3,13 +3,8 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::GrantId;
-use crate::id::SessionId;
-use crate::id::Subject;
-use crate::token::TargetKind;
-use crate::token::TokenId;
-use crate::token::TokenRecord;
+use crate::id::{ClientId, GrantId, SessionId, Subject};
+use crate::token::{TargetKind, TokenId, TokenRecord};
 
 /// What a revocation points at: everything under it, granted at or before the revocation, is dead.
 ///

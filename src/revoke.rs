@@ -1,26 +1,14 @@
 //! RFC 7009 token revocation, in the order of its paragraphs.
 
 use crate::authority::Authority;
-use crate::event::Endpoint;
-use crate::event::Event;
-use crate::policy::CheckOrder;
-use crate::policy::Policy;
-use crate::policy::UnknownToken;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
+use crate::event::{Endpoint, Event};
+use crate::policy::{CheckOrder, Policy, UnknownToken};
+use crate::revocation::{Revoked, Target};
 use crate::store::Claim;
-use crate::token::PresentedToken;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
-use crate::token::TokenTypeHint;
+use crate::token::{PresentedToken, TokenKind, TokenRecord, TokenState, TokenTypeHint};
 use crate::wire::basic::Scratch;
-use crate::wire::error::EndpointError;
-use crate::wire::error::ErrorBody;
-use crate::wire::error::Flaw;
-use crate::wire::error::TokenFlaw;
-use crate::wire::form::Form;
-use crate::wire::form::Parameter;
+use crate::wire::error::{EndpointError, ErrorBody, Flaw, TokenFlaw};
+use crate::wire::form::{Form, Parameter};
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 

@@ -4,17 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::GrantId;
-use crate::id::SessionId;
-use crate::id::Subject;
+use crate::id::{ClientId, GrantId, SessionId, Subject};
 use crate::secret::Secret;
 
 mod digest;
 
-pub use digest::DigestKey;
-pub use digest::TokenDigest;
-pub use digest::TokenId;
+pub use digest::{DigestKey, TokenDigest, TokenId};
 
 /// A token as somebody presents it: a secret that is borrowed, never kept, and never printed.
 ///

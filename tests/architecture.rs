@@ -3,8 +3,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -81,7 +80,7 @@ struct Source {
 impl Source {
     /// Without comments, string contents and `#[cfg(test)]` modules: what the compiler builds into the library.
     fn code(&self) -> String {
-        let code = without_comments_and_strings(&self.text);
+        let code = one_item_a_line(&without_comments_and_strings(&self.text));
         match code.find("#[cfg(test)]\nmod tests {") {
             // The tests are last, by the style card; the architecture of a test is its own.
             Some(tests) => code[..tests].to_owned(),
@@ -111,6 +110,28 @@ fn sources() -> Vec<Source> {
     sources.sort_by(|a, b| a.file.cmp(&b.file));
     assert!(sources.len() > 30, "the sources were not found");
     sources
+}
+
+/// Writes `use a::{b, c};` as `use a::b;` and `use a::c;`, a line each.
+fn one_item_a_line(code: &str) -> String {
+    let mut out = String::new();
+    let mut rest = code;
+    while let Some(open) = rest.find("::{") {
+        let line = rest[..open].rfind('\n').map_or(0, |at| at + 1);
+        let start = &rest[line..open];
+        let Some(close) = rest[open..].find('}').filter(|_| start.contains("use ")) else {
+            out.push_str(&rest[..open + 3]);
+            rest = &rest[open + 3..];
+            continue;
+        };
+        out.push_str(&rest[..line]);
+        let items = rest[open + 3..open + close].split(',').map(str::trim);
+        for item in items.filter(|item| !item.is_empty()) {
+            out.push_str(&format!("{start}::{item};\n"));
+        }
+        rest = rest[open + close + 1..].trim_start_matches(';').trim_start_matches('\n');
+    }
+    out + rest
 }
 
 /// Blanks out comments and what stands in quotes; lines stay lines.

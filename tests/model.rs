@@ -19,42 +19,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Cascade;
-use annul::Clock;
-use annul::DigestKey;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::Namespace;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Request;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::TargetKind;
-use annul::Timestamp;
-use annul::TokenKind;
-use annul::Verdict;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
 use annul::policy::CascadePolicy;
-use annul::store::Issued;
-use annul::store::Refused;
-use annul::store::Retention;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    Issued, Refused, Retention, Rotated, Rotation, Session, Sweep, SweepBudget, TokenLedger,
+    TokenStore,
+};
+use annul::{
+    Authority, Cascade, Clock, DigestKey, FakeClock, Grant, MemoryStore, Namespace, NewToken,
+    Policy, PresentedToken, Reason, Request, Revocation, Revoked, Target, TargetKind, Timestamp,
+    TokenKind, Verdict,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::Config;

@@ -12,46 +12,22 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Cascade;
-use annul::ClientId;
-use annul::Event;
-use annul::EventSink;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Request;
-use annul::Response;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientRef;
-use annul::client::ClientRegistry;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{
+    AuthMethod, Client, ClientMetadata, ClientRef, ClientRegistry, ClientTable, RegisteredClients,
+};
 use annul::policy::CascadePolicy;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    Rotated, Rotation, Session, StoreError, Sweep, SweepBudget, TokenLedger, TokenStore,
+};
+use annul::{
+    Authority, Cascade, ClientId, Event, EventSink, FakeClock, Grant, MemoryStore, NewToken,
+    Policy, PresentedToken, Request, Response, Revocation, Revoked, Timestamp, TokenRecord,
+    TokenTypeHint,
+};
 use async_trait::async_trait;
 
 const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

@@ -3,52 +3,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Grant;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Request;
-use annul::Response;
-use annul::Timestamp;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{
+    Assertions, AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients,
+};
 use annul::policy::Duplicates;
-use annul::profile;
 use annul::store::TokenLedger;
 use annul::wire::basic;
-use annul::wire::basic::Basic;
-use annul::wire::basic::Scratch;
+use annul::wire::basic::{Basic, Scratch};
 use annul::wire::cors::Origins;
-use annul::wire::error::EndpointError;
-use annul::wire::error::Flaw;
-use annul::wire::form::Form;
-use annul::wire::form::Parameter;
-use annul::wire::send::LogoutForm;
-use annul::wire::send::TokenForm;
+use annul::wire::error::{EndpointError, Flaw};
+use annul::wire::form::{Form, Parameter};
+use annul::wire::send::{LogoutForm, TokenForm};
+use annul::{
+    Authority, FakeClock, Grant, Issuer, MemoryStore, NewToken, Policy, PresentedToken, Request,
+    Response, Timestamp, profile,
+};
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::Ed25519KeyPair;
-use aws_lc_rs::signature::KeyPair;
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::GeneralPurpose;
-use base64::engine::GeneralPurposeConfig;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

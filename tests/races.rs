@@ -6,47 +6,19 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::ClientId;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Request;
-use annul::Response;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
-use annul::store::Issued;
-use annul::store::Refused;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::Swept;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
+use annul::store::{
+    Issued, Refused, Rotated, Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget,
+    Swept, TokenLedger, TokenStore,
+};
+use annul::{
+    Authority, ClientId, FakeClock, Grant, MemoryStore, NewToken, PresentedToken, Reason, Request,
+    Response, Revocation, Revoked, Target, Timestamp, TokenRecord, TokenTypeHint,
+};
 use async_trait::async_trait;
 
 const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

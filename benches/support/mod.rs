@@ -17,9 +17,7 @@ pub(crate) mod straight;
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A client of ordinary size: an identifier of 12 and a secret of 39 characters.

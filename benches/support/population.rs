@@ -3,34 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Clock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Request;
-use annul::SystemClock;
-use annul::Timestamp;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
-use annul::store::Session;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
+use annul::store::{Session, Sweep, SweepBudget, TokenLedger};
 use annul::wire::basic;
+use annul::{
+    Authority, Clock, Grant, MemoryStore, NewToken, Policy, PresentedToken, Request, SystemClock,
+    Timestamp,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::CLIENT_ID;
-use crate::support::CLIENT_SECRET;
-use crate::support::FORM;
-use crate::support::processor_time;
-use crate::support::run;
+use crate::support::{CLIENT_ID, CLIENT_SECRET, FORM, processor_time, run};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;

@@ -5,18 +5,15 @@
 //! a status.
 
 use std::borrow::Cow;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hashbrown::HashTable;
-use sha2::Digest;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::support::CLIENT_ID;
-use crate::support::CLIENT_SECRET;
+use crate::support::{CLIENT_ID, CLIENT_SECRET};
 
 const SHARDS: usize = 64;
 const CLIENT: u32 = 7;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Clock;
-use annul::SystemClock;
 use annul::store::SweepBudget;
+use annul::{Clock, SystemClock};
 use tokio::time::MissedTickBehavior;
 
 use crate::store::ServerStore;
@@ -55,8 +54,7 @@ pub(crate) async fn patience_over() {
 
 #[cfg(unix)]
 async fn terminated() {
-    use tokio::signal::unix::SignalKind;
-    use tokio::signal::unix::signal;
+    use tokio::signal::unix::{SignalKind, signal};
 
     match signal(SignalKind::terminate()) {
         Ok(mut signals) => {

@@ -1,10 +1,7 @@
 //! The clients of a fixture: registration metadata, and what a fixture says beyond it.
 
 use annul::Timestamp;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::SecretHash;
+use annul::client::{Client, ClientMetadata, ClientTable, SecretHash};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -5,26 +5,17 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenKind;
-use annul::profile;
 use annul::profile::Profile;
-use annul::store::Session;
-use annul::store::StoreErrorKind;
+use annul::store::{Session, StoreErrorKind};
 use annul::wire::cors::Origins;
+use annul::{
+    DigestKey, Grant, NewToken, PresentedToken, Reason, Revocation, Target, Timestamp, TokenKind,
+    profile,
+};
 use serde::Deserialize;
 
 use crate::Failure;

@@ -1,15 +1,11 @@
 //! Tokens in bulk, for load generators.
 
 use std::fs::File;
-use std::io::BufWriter;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Timestamp;
+use annul::{Grant, NewToken, PresentedToken, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::task::JoinSet;

@@ -4,13 +4,10 @@
 //! test guesses again: keep backups of the two apart. Without the key no token of the store is ever found again.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use annul::DigestKey;
 

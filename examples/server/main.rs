@@ -29,28 +29,20 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use annul::Authority;
-use annul::Clock;
-use annul::Issuer;
-use annul::SystemClock;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::Certificates;
-use annul::client::HashingLimits;
-use annul::client::JwksCache;
-use annul::client::RegisteredClients;
-use annul::client::SecretHashing;
+use annul::client::{
+    Assertions, AuthMethod, Certificates, HashingLimits, JwksCache, RegisteredClients,
+    SecretHashing,
+};
 use annul::metadata::Offer;
 use annul::throttle::RateLimiter;
+use annul::{Authority, Clock, Issuer, SystemClock};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 use crate::fixture::Fixture;
 use crate::jwks::HttpJwks;
-use crate::options::Asked;
-use crate::options::Options;
-use crate::tls::Peer;
-use crate::tls::TlsListener;
+use crate::options::{Asked, Options};
+use crate::tls::{Peer, TlsListener};
 
 /// What can go wrong on the way to a running server ends up as one line on standard error.
 type Failure = Box<dyn Error + Send + Sync>;

@@ -4,22 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::InvalidUrl;
-use annul::Issuer;
-use annul::PresentedToken;
-use annul::TokenKind;
-use annul::Verdict;
-use annul::metadata::Offer;
-use annul::metadata::ServerMetadata;
+use annul::metadata::{Offer, ServerMetadata};
 use annul::profile::Paths;
+use annul::{Authority, InvalidUrl, Issuer, PresentedToken, TokenKind, Verdict};
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::StatusCode;
-use axum::http::header;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::Failure;

@@ -3,23 +3,12 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use annul::DigestKey;
-use annul::MemoryStore;
-use annul::RedisStore;
-use annul::Secret;
-use annul::store::EmbeddedStore;
-use annul::store::PostgresConfig;
-use annul::store::PostgresStore;
-use annul::store::Sweep;
-use annul::store::TokenLedger;
-use annul::store::instrumented::Instrumented;
-use annul::store::instrumented::Observation;
-use annul::store::instrumented::Observer;
-use annul::store::instrumented::Outcome;
+use annul::store::instrumented::{Instrumented, Observation, Observer, Outcome};
 use annul::store::redis::RedisConfig;
+use annul::store::{EmbeddedStore, PostgresConfig, PostgresStore, Sweep, TokenLedger};
+use annul::{DigestKey, MemoryStore, RedisStore, Secret};
 
 use crate::Failure;
 use crate::key::KeyFile;

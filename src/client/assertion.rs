@@ -8,26 +8,17 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::auth_method::AuthMethod;
-use crate::client::AssertionUse;
-use crate::client::Client;
-use crate::client::ClientRegistry;
-use crate::client::Credentials;
-use crate::client::JwksCache;
-use crate::client::MemoryReplayGuard;
-use crate::client::Presented;
-use crate::client::RegisteredClients;
-use crate::client::ReplayGuard;
-use crate::client::Use;
 use crate::client::registered::ProofCheck;
+use crate::client::{
+    AssertionUse, Client, ClientRegistry, Credentials, JwksCache, MemoryReplayGuard, Presented,
+    RegisteredClients, ReplayGuard, Use,
+};
 use crate::clock::Timestamp;
 use crate::issuer::Issuer;
-use crate::jose::Algorithm;
-use crate::jose::JwkSet;
+use crate::jose::{Algorithm, JwkSet};
 use crate::jwt;
-use crate::jwt::Compact;
-use crate::jwt::Key;
-use crate::policy::AssertionPolicy;
-use crate::policy::AudiencePolicy;
+use crate::jwt::{Compact, Key};
+use crate::policy::{AssertionPolicy, AudiencePolicy};
 use crate::store::StoreError;
 
 /// The only type of assertion there is (RFC 7523 section 2.2); SAML ones are not for new servers.

@@ -4,22 +4,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::client::authenticated::AuthenticatedClient;
-use crate::client::authenticated::ClientKind;
+use crate::client::authenticated::{AuthenticatedClient, ClientKind};
 use crate::id::ClientId;
-use crate::policy::BasicDecoding;
-use crate::policy::Policy;
+use crate::policy::{BasicDecoding, Policy};
 use crate::secret::PresentedSecret;
 use crate::wire::basic;
-use crate::wire::basic::Basic;
-use crate::wire::basic::Scratch;
-use crate::wire::error::EndpointError;
-use crate::wire::error::Flaw;
-use crate::wire::form::Form;
-use crate::wire::form::Parameter;
-use crate::wire::request::Header;
-use crate::wire::request::PresentedCertificate;
-use crate::wire::request::Request;
+use crate::wire::basic::{Basic, Scratch};
+use crate::wire::error::{EndpointError, Flaw};
+use crate::wire::form::{Form, Parameter};
+use crate::wire::request::{Header, PresentedCertificate, Request};
 
 /// The credentials of one request.
 ///

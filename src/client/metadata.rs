@@ -1,13 +1,9 @@
 //! Client metadata, by the names of the registration specifications.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::auth_method::AuthMethod;
-use crate::auth_method::AuthMethods;
-use crate::jose::Algorithm;
-use crate::jose::InvalidJwkSet;
-use crate::jose::JwkSet;
+use crate::auth_method::{AuthMethod, AuthMethods};
+use crate::jose::{Algorithm, InvalidJwkSet, JwkSet};
 
 /// What a client registered (RFC 7591 section 2; OpenID Connect registration and logout; RFC 8705).
 ///

@@ -26,16 +26,13 @@ mod registry;
 mod replay;
 mod secret;
 
-pub use crate::auth_method::AuthMethod;
-pub use crate::auth_method::AuthMethods;
+pub use crate::auth_method::{AuthMethod, AuthMethods};
 #[cfg(feature = "jwt")]
 pub use assertion::Assertions;
-pub use authenticated::AuthenticatedClient;
-pub use authenticated::ClientKind;
+pub use authenticated::{AuthenticatedClient, ClientKind};
 #[cfg(feature = "mtls")]
 pub use certificate::Certificates;
-pub use credentials::Credentials;
-pub use credentials::Presented;
+pub use credentials::{Credentials, Presented};
 #[cfg(feature = "argon2")]
 pub use hashed::HashingLimits;
 #[cfg(feature = "argon2")]
@@ -50,13 +47,9 @@ pub use hashed::SecretHashing;
 pub use jwks::JwksCache;
 #[cfg(feature = "jwks")]
 pub use jwks::JwksSource;
-pub use metadata::ClientMetadata;
-pub use metadata::InvalidMetadata;
+pub use metadata::{ClientMetadata, InvalidMetadata};
 pub use registered::RegisteredClients;
-pub use registry::Client;
-pub use registry::ClientRef;
-pub use registry::ClientRegistry;
-pub use registry::ClientTable;
+pub use registry::{Client, ClientRef, ClientRegistry, ClientTable};
 #[cfg(feature = "jwt")]
 pub use replay::AssertionUse;
 #[cfg(feature = "jwt")]

@@ -6,26 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use subtle::Choice;
 
-use crate::auth_method::AuthMethod;
-use crate::auth_method::AuthMethods;
-use crate::client::AuthenticatedClient;
-use crate::client::Client;
-use crate::client::ClientAuthError;
-use crate::client::ClientAuthenticator;
-use crate::client::ClientKind;
-use crate::client::ClientRef;
-use crate::client::ClientRegistry;
-use crate::client::ClientTable;
-use crate::client::Credentials;
-use crate::client::Presented;
-use crate::client::SecretDigest;
-use crate::clock::Clock;
-use crate::clock::SystemClock;
-use crate::clock::Timestamp;
-use crate::policy::MethodMatch;
-use crate::policy::Policy;
-use crate::secret::PresentedSecret;
-use crate::secret::Secret;
+use crate::auth_method::{AuthMethod, AuthMethods};
+use crate::client::{
+    AuthenticatedClient, Client, ClientAuthError, ClientAuthenticator, ClientKind, ClientRef,
+    ClientRegistry, ClientTable, Credentials, Presented, SecretDigest,
+};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::policy::{MethodMatch, Policy};
+use crate::secret::{PresentedSecret, Secret};
 use crate::store::StoreError;
 
 /// Authenticates clients by what they registered.

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::auth_method::AuthMethod;
-use crate::client::ClientMetadata;
-use crate::client::SecretDigest;
+use crate::client::{ClientMetadata, SecretDigest};
 use crate::clock::Timestamp;
 use crate::id::ClientId;
 use crate::jose::JwkSet;

@@ -2,25 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::Digest;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::id::ClientId;
-use crate::store::StoreError;
-use crate::store::StoreErrorKind;
-use crate::store::TokenLedger;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::store::{StoreError, StoreErrorKind, TokenLedger};
+use crate::token::{Grant, NewToken, PresentedToken};
 
 /// One use of one assertion.
 #[derive(Clone, Copy, Debug)]

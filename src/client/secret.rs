@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use sha2::Digest;
-use sha2::Sha256;
-use subtle::Choice;
-use subtle::ConstantTimeEq;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::secret::PresentedSecret;
 

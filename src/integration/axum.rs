@@ -16,8 +16,7 @@ use crate::introspect::handle_introspect;
 use crate::logout::handle_logout;
 use crate::profile::Paths;
 use crate::revoke::handle_revoke;
-use crate::wire::request::PresentedCertificate;
-use crate::wire::request::Request;
+use crate::wire::request::{PresentedCertificate, Request};
 use crate::wire::response::Response;
 
 /// A client certificate in DER, for the host's TLS layer to put into the request's extensions.

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
-use http::HeaderValue;
-use http::header;
+use http::{HeaderName, HeaderValue, header};
 
-use crate::wire::request::HeaderSource;
-use crate::wire::request::Request;
+use crate::wire::request::{HeaderSource, Request};
 use crate::wire::response::Response;
 
 impl<'a> Request<'a> {

@@ -6,10 +6,5 @@
 mod algorithm;
 mod jwk;
 
-pub use algorithm::Algorithm;
-pub use algorithm::Algorithms;
-pub use jwk::Curve;
-pub use jwk::InvalidJwkSet;
-pub use jwk::Jwk;
-pub use jwk::JwkSet;
-pub use jwk::PublicKey;
+pub use algorithm::{Algorithm, Algorithms};
+pub use jwk::{Curve, InvalidJwkSet, Jwk, JwkSet, PublicKey};

@@ -8,5 +8,4 @@ mod compact;
 mod signature;
 
 pub(crate) use compact::Compact;
-pub(crate) use signature::Key;
-pub(crate) use signature::verify;
+pub(crate) use signature::{Key, verify};

@@ -1,11 +1,9 @@
 //! One signature, one key, one algorithm: right or wrong.
 
-use jsonwebtoken::Algorithm as Jwa;
-use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::{Algorithm as Jwa, DecodingKey};
 
-use crate::jose::Algorithm;
-use crate::jose::PublicKey;
+use crate::jose::{Algorithm, PublicKey};
 use crate::secret::Secret;
 
 /// What a signature is verified with.
@@ -123,19 +121,16 @@ const fn jwa(algorithm: Algorithm) -> Jwa {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::rand::SystemRandom;
-    use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-    use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
-    use aws_lc_rs::signature::EcdsaKeyPair;
-    use aws_lc_rs::signature::RSA_PSS_2048_8192_SHA256;
-    use aws_lc_rs::signature::RsaPublicKeyComponents;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
+    };
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::DecodingKeyKind;
 
     use super::*;
-    use crate::jose::Algorithms;
-    use crate::jose::Jwk;
-    use crate::jose::JwkSet;
+    use crate::jose::{Algorithms, Jwk, JwkSet};
     use crate::jwt::Compact;
 
     /// RFC 7515 appendix A.2.1.

@@ -5,9 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Target;
+use crate::revocation::{Actor, Reason, Target};
 use crate::store::StoreError;
 use crate::token::TokenRecord;
 

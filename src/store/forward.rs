@@ -10,26 +10,12 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'f>>;
 

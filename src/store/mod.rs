@@ -8,17 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::SessionId;
-use crate::id::Subject;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TargetKind;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::id::{ClientId, SessionId, Subject};
+use crate::revocation::{Revocation, Revoked};
+use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenRecord, TokenTypeHint};
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -38,13 +30,8 @@ mod retention;
 
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
-pub use error::StoreError;
-pub use error::StoreErrorKind;
-pub use feed::Changes;
-pub use feed::FeedCursor;
-pub use feed::FeedEntry;
-pub use feed::FeedPage;
-pub use feed::RevocationFeed;
+pub use error::{StoreError, StoreErrorKind};
+pub use feed::{Changes, FeedCursor, FeedEntry, FeedPage, RevocationFeed};
 pub use layered::Layered;
 #[cfg(feature = "memory")]
 pub use memory::MemoryStore;

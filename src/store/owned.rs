@@ -1,19 +1,11 @@
 //! May this client revoke this token? The one place that decides.
 
-use crate::client::AuthenticatedClient;
-use crate::client::ClientKind;
+use crate::client::{AuthenticatedClient, ClientKind};
 use crate::clock::Timestamp;
 use crate::id::ClientId;
-use crate::policy::Cascade;
-use crate::policy::CascadePolicy;
-use crate::policy::ForeignToken;
-use crate::policy::ForeignTokenPolicy;
-use crate::revocation::Reason;
-use crate::revocation::Revocation;
-use crate::revocation::Target;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
+use crate::policy::{Cascade, CascadePolicy, ForeignToken, ForeignTokenPolicy};
+use crate::revocation::{Reason, Revocation, Target};
+use crate::token::{TokenKind, TokenRecord, TokenState};
 
 /// The proof that a token was found and is the authenticated client's to revoke.
 ///

@@ -6,23 +6,14 @@
 //! loop: a future that waits for a socket makes no progress by being asked.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Wake;
-use std::task::Waker;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::thread::Thread;
 
-use crate::testkit::fixture::Spawn;
-use crate::testkit::fixture::Task;
+use crate::testkit::fixture::{Spawn, Task};
 use crate::testkit::random::Random;
 use crate::testkit::suite::NotProven;
 

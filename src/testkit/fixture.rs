@@ -8,19 +8,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::clock::FakeClock;
-use crate::clock::Timestamp;
-use crate::store::RevocationFeed;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
+use crate::clock::{FakeClock, Timestamp};
+use crate::store::{RevocationFeed, StoreError, Sweep, TokenLedger, TokenStore};
 use crate::testkit::drive;
-use crate::testkit::suite::Ability;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Subject;
-use crate::token::Grant;
-use crate::token::NewToken;
+use crate::testkit::suite::{Ability, NotProven, Subject};
+use crate::token::{Grant, NewToken};
 
 /// Puts tokens into a store that only finds and revokes them, as the host's token endpoint does.
 ///

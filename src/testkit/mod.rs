@@ -93,14 +93,5 @@ pub mod store;
 mod suite;
 pub mod sweep;
 
-pub use fixture::Fixture;
-pub use fixture::Put;
-pub use fixture::PutToken;
-pub use fixture::Task;
-pub use suite::Ability;
-pub use suite::Case;
-pub use suite::NotProven;
-pub use suite::Report;
-pub use suite::Subject;
-pub use suite::Suite;
-pub use suite::Violation;
+pub use fixture::{Fixture, Put, PutToken, Task};
+pub use suite::{Ability, Case, NotProven, Report, Subject, Suite, Violation};

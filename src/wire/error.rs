@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::policy::BodyAuthenticationFailure;
-use crate::policy::MediaTypeMismatch;
-use crate::policy::Policy;
-use crate::policy::Wording;
+use crate::policy::{BodyAuthenticationFailure, MediaTypeMismatch, Policy, Wording};
 use crate::wire::response::Response;
 
 /// Why an endpoint refused a request.

@@ -7,13 +7,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::policy::Duplicates;
-use crate::policy::Policy;
-use crate::policy::QueryString;
-use crate::wire::error::EndpointError;
-use crate::wire::error::Flaw;
-use crate::wire::request::Header;
-use crate::wire::request::Request;
+use crate::policy::{Duplicates, Policy, QueryString};
+use crate::wire::error::{EndpointError, Flaw};
+use crate::wire::request::{Header, Request};
 
 /// The parameters that this crate knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,57 +1,29 @@
 //! Attestation-based client authentication (a draft), implemented outside the crate: what a method that is defined by
 //! headers needs of the authenticator trait, of its errors, and of the ownership check.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Grant;
-use annul::GrantId;
-use annul::MemoryStore;
-use annul::Policy;
-use annul::Request;
-use annul::Response;
-use annul::client::AuthMethod;
-use annul::client::AuthenticatedClient;
-use annul::client::Client;
-use annul::client::ClientAuthError;
-use annul::client::ClientAuthenticator;
-use annul::client::ClientKind;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::Presented;
-use annul::client::RegisteredClients;
-use annul::policy::ForeignToken;
-use annul::policy::ForeignTokenPolicy;
+use annul::client::{
+    AuthMethod, AuthenticatedClient, Client, ClientAuthError, ClientAuthenticator, ClientKind,
+    ClientMetadata, ClientTable, Credentials, Presented, RegisteredClients,
+};
+use annul::policy::{ForeignToken, ForeignTokenPolicy};
 use annul::wire::basic;
 use annul::wire::error::Refusal;
 use annul::wire::request::Header;
+use annul::{Authority, FakeClock, Grant, GrantId, MemoryStore, Policy, Request, Response};
 use async_trait::async_trait;
 use aws_lc_rs::signature;
 use aws_lc_rs::signature::UnparsedPublicKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::doubles::Journal;
-use crate::doubles::policy;
-use crate::index::Index;
-use crate::index::Status;
-use crate::signer::Assertion;
-use crate::signer::ISSUER;
-use crate::signer::JWT_BEARER;
-use crate::signer::SigningKey;
-use crate::support::FORM;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::doubles::{Journal, policy};
+use crate::index::{Index, Status};
+use crate::signer::{Assertion, ISSUER, JWT_BEARER, SigningKey};
+use crate::support::{FORM, START, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("attestation.rs"),

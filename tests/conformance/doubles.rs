@@ -3,40 +3,22 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Event;
-use annul::EventSink;
-use annul::FakeClock;
-use annul::MemoryStore;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Timestamp;
-use annul::TokenKind;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::client::AuthenticatedClient;
-use annul::client::ClientAuthError;
-use annul::client::ClientAuthenticator;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::RegisteredClients;
-use annul::store::StoreError;
-use annul::store::TokenStore;
-use annul::throttle::Caller;
-use annul::throttle::Misuse;
-use annul::throttle::SlowDown;
-use annul::throttle::Throttle;
+use annul::client::{
+    AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientTable, Credentials,
+    RegisteredClients,
+};
+use annul::store::{StoreError, TokenStore};
+use annul::throttle::{Caller, Misuse, SlowDown, Throttle};
+use annul::{
+    Authority, Event, EventSink, FakeClock, MemoryStore, Policy, PresentedToken, Revocation,
+    Revoked, Timestamp, TokenKind, TokenRecord, TokenTypeHint,
+};
 use async_trait::async_trait;
 
-use crate::support::START;
-use crate::support::Server;
-use crate::support::clients;
+use crate::support::{START, Server, clients};
 
 /// What happened, in order: one line for each call.
 #[derive(Clone, Debug, Default)]

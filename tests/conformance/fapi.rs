@@ -2,39 +2,21 @@
 
 use std::sync::Arc;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::Certificates;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
-use annul::profile;
+use annul::client::{
+    Assertions, AuthMethod, Certificates, Client, ClientMetadata, ClientTable, RegisteredClients,
+};
 use annul::wire::request::PresentedCertificate;
+use annul::{Authority, FakeClock, Issuer, MemoryStore, profile};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::index::Index;
 use crate::index::Status::Tested;
-use crate::signer::Assertion;
-use crate::signer::ED25519;
-use crate::signer::ISSUER;
-use crate::signer::P256;
-use crate::signer::P384;
-use crate::signer::RSA;
-use crate::signer::SigningKey;
-use crate::signer::jwks;
-use crate::signer::presenting;
-use crate::signer::unique;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
+use crate::signer::{
+    Assertion, ED25519, ISSUER, P256, P384, RSA, SigningKey, jwks, presenting, unique,
+};
+use crate::support::{START, Server, error_of, form};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("fapi.rs"),

@@ -2,38 +2,20 @@
 
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Grant;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Request;
-use annul::Response;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
 use annul::client::RegisteredClients;
-use annul::store::StoreError;
-use annul::store::TokenStore;
-use annul::throttle::Caller;
-use annul::throttle::Misuse;
-use annul::throttle::SlowDown;
-use annul::throttle::Throttle;
+use annul::store::{StoreError, TokenStore};
+use annul::throttle::{Caller, Misuse, SlowDown, Throttle};
 use annul::wire::basic;
+use annul::{
+    Authority, Grant, PresentedToken, Reason, Request, Response, Revocation, Revoked, Target,
+    Timestamp, TokenRecord, TokenTypeHint,
+};
 use async_trait::async_trait;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::doubles::Watched;
-use crate::index::Index;
-use crate::index::Status;
-use crate::support::Server;
-use crate::support::clients;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::index::{Index, Status};
+use crate::support::{Server, clients, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("introspection.rs"),

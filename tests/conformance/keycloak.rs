@@ -2,34 +2,15 @@
 
 use std::time::Duration;
 
-use annul::Grant;
-use annul::LogoutSuccess;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Response;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::profile;
-use annul::store::Issued;
-use annul::store::Session;
-use annul::store::TokenLedger;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable};
+use annul::store::{Issued, Session, TokenLedger};
 use annul::wire::basic;
+use annul::{Grant, LogoutSuccess, NewToken, PresentedToken, Response, profile};
 
-use crate::doubles::FAILURES;
-use crate::doubles::Fault;
-use crate::doubles::Watched;
-use crate::doubles::policy;
-use crate::doubles::server_with;
+use crate::doubles::{FAILURES, Fault, Watched, policy, server_with};
 use crate::index::Index;
-use crate::index::Status::NotDone;
-use crate::index::Status::Tested;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::index::Status::{NotDone, Tested};
+use crate::support::{START, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("keycloak.rs"),

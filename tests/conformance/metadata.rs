@@ -1,24 +1,15 @@
 //! Authorization server metadata (RFC 8414 section 2) and client metadata (RFC 7591 section 2): the members about
 //! revocation and introspection.
 
-use annul::InvalidUrl;
-use annul::Issuer;
-use annul::Policy;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::AuthMethods;
-use annul::client::ClientMetadata;
-use annul::client::InvalidMetadata;
-use annul::client::RegisteredClients;
+use annul::client::{
+    Assertions, AuthMethod, AuthMethods, ClientMetadata, InvalidMetadata, RegisteredClients,
+};
 use annul::jose::Algorithms;
-use annul::metadata::Offer;
-use annul::metadata::ServerMetadata;
-use annul::profile;
-use serde_json::Value;
-use serde_json::json;
+use annul::metadata::{Offer, ServerMetadata};
+use annul::{InvalidUrl, Issuer, Policy, profile};
+use serde_json::{Value, json};
 
-use crate::index::Index;
-use crate::index::Status;
+use crate::index::{Index, Status};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("metadata.rs"),

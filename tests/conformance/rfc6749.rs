@@ -4,47 +4,23 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::Policy;
-use annul::Request;
-use annul::Response;
-use annul::client::AuthMethod;
-use annul::client::AuthenticatedClient;
-use annul::client::Client;
-use annul::client::ClientAuthError;
-use annul::client::ClientAuthenticator;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::SecretDigest;
+use annul::client::{
+    AuthMethod, AuthenticatedClient, Client, ClientAuthError, ClientAuthenticator, ClientMetadata,
+    ClientTable, Credentials, SecretDigest,
+};
 use annul::metadata::ServerMetadata;
-use annul::policy::BasicDecoding;
-use annul::policy::BodyAuthenticationFailure;
-use annul::policy::Duplicates;
-use annul::profile;
+use annul::policy::{BasicDecoding, BodyAuthenticationFailure, Duplicates};
 use annul::wire::basic;
 use annul::wire::cors::Origins;
 use annul::wire::request::PresentedCertificate;
+use annul::{Authority, FakeClock, Issuer, MemoryStore, Policy, Request, Response, profile};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::doubles::FAILURES;
-use crate::doubles::Fault;
-use crate::doubles::PROFILES;
-use crate::doubles::Watched;
-use crate::doubles::policy;
-use crate::doubles::server_with;
+use crate::doubles::{FAILURES, Fault, PROFILES, Watched, policy, server_with};
 use crate::index::Index;
 use crate::index::Status::Tested;
-use crate::support::FORM;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::support::{FORM, START, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("rfc6749.rs"),
@@ -1067,13 +1043,8 @@ async fn cli_16_all_failures_to_authenticate_look_alike_in_every_profile() {
 mod hashed {
     use std::sync::Arc;
 
-    use annul::Authority;
-    use annul::FakeClock;
-    use annul::MemoryStore;
-    use annul::client::HashingLimits;
-    use annul::client::RegisteredClients;
-    use annul::client::SecretHash;
-    use annul::client::SecretHashing;
+    use annul::client::{HashingLimits, RegisteredClients, SecretHash, SecretHashing};
+    use annul::{Authority, FakeClock, MemoryStore};
 
     use super::*;
 

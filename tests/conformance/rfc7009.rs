@@ -3,68 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Cascade;
-use annul::ClientId;
-use annul::Grant;
-use annul::InvalidUrl;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Request;
-use annul::Response;
-use annul::Revocation;
-use annul::Target;
-use annul::Verdict;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::RegisteredClients;
+use annul::client::{
+    Assertions, AuthMethod, Client, ClientMetadata, ClientTable, Credentials, RegisteredClients,
+};
 use annul::metadata::ServerMetadata;
-use annul::policy::CascadePolicy;
-use annul::policy::ForeignToken;
-use annul::policy::ForeignTokenPolicy;
-use annul::policy::MediaTypeMismatch;
-use annul::profile;
-use annul::store::Issued;
-use annul::store::Refused;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::StoreErrorKind;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::policy::{CascadePolicy, ForeignToken, ForeignTokenPolicy, MediaTypeMismatch};
+use annul::store::{Issued, Refused, Rotated, Rotation, StoreErrorKind, TokenLedger, TokenStore};
 use annul::wire::basic;
-use annul::wire::basic::Basic;
-use annul::wire::basic::Scratch;
-use annul::wire::cors::OriginRegistry;
-use annul::wire::cors::Origins;
+use annul::wire::basic::{Basic, Scratch};
+use annul::wire::cors::{OriginRegistry, Origins};
 use annul::wire::form::Form;
-use annul::wire::send::LogoutForm;
-use annul::wire::send::TokenForm;
+use annul::wire::send::{LogoutForm, TokenForm};
+use annul::{
+    Authority, Cascade, ClientId, Grant, InvalidUrl, Issuer, MemoryStore, NewToken, Policy,
+    PresentedToken, Reason, Request, Response, Revocation, Target, Verdict, profile,
+};
 
-use crate::doubles::FAILURES;
-use crate::doubles::Fault;
-use crate::doubles::Watched;
-use crate::doubles::policy;
-use crate::doubles::server_with;
+use crate::doubles::{FAILURES, Fault, Watched, policy, server_with};
 use crate::index::Index;
-use crate::index::Status::NotDone;
-use crate::index::Status::Tested;
-use crate::signer::Assertion;
-use crate::signer::ISSUER;
-use crate::signer::SigningKey;
-use crate::signer::presenting;
-use crate::support::FORM;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::index::Status::{NotDone, Tested};
+use crate::signer::{Assertion, ISSUER, SigningKey, presenting};
+use crate::support::{FORM, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("rfc7009.rs"),
@@ -1203,10 +1162,7 @@ async fn s5_a_client_that_guesses_tokens_is_refused_until_it_has_waited() {
 
 #[tokio::test]
 async fn s5_a_client_that_its_credentials_do_not_name_is_refused_too() {
-    use annul::client::AuthenticatedClient;
-    use annul::client::ClientAuthError;
-    use annul::client::ClientAuthenticator;
-    use annul::client::ClientKind;
+    use annul::client::{AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientKind};
 
     /// Accepts credentials that do not say whose they are.
     struct Tickets;

@@ -1,94 +1,42 @@
 //! RFC 7521 and RFC 7523, OpenID Connect Core section 9 and rfc7523bis: clients that authenticate by a signed JWT.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Grant;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::Namespace;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Response;
-use annul::Revocation;
-use annul::Target;
-use annul::TargetKind;
-use annul::Verdict;
-use annul::client::AssertionUse;
-use annul::client::Assertions;
-use annul::client::AuthMethod;
-use annul::client::AuthMethods;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::InvalidMetadata;
-use annul::client::JwksCache;
-use annul::client::JwksSource;
-use annul::client::LedgerReplayGuard;
-use annul::client::MemoryReplayGuard;
-use annul::client::RegisteredClients;
-use annul::client::ReplayGuard;
-use annul::client::Use;
-use annul::jose::Algorithm;
-use annul::jose::Algorithms;
-use annul::jose::JwkSet;
+use annul::client::{
+    AssertionUse, Assertions, AuthMethod, AuthMethods, Client, ClientMetadata, ClientTable,
+    InvalidMetadata, JwksCache, JwksSource, LedgerReplayGuard, MemoryReplayGuard,
+    RegisteredClients, ReplayGuard, Use,
+};
+use annul::jose::{Algorithm, Algorithms, JwkSet};
 use annul::policy::AudiencePolicy;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{StoreError, Sweep, SweepBudget, TokenLedger, TokenStore};
 use annul::wire::basic;
+use annul::{
+    Authority, FakeClock, Grant, Issuer, MemoryStore, Namespace, NewToken, Policy, PresentedToken,
+    Reason, Response, Revocation, Target, TargetKind, Verdict,
+};
 use async_trait::async_trait;
 use aws_lc_rs::signature;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
-use serde_json::json;
-use sha2::Digest;
-use sha2::Sha256;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::doubles::FAILURES;
-use crate::doubles::Failure;
-use crate::doubles::Journal;
-use crate::doubles::policy;
-use crate::index::Index;
-use crate::index::Status;
-use crate::signer::Assertion;
-use crate::signer::ED25519;
-use crate::signer::ISSUER;
-use crate::signer::JWT_BEARER;
-use crate::signer::P256;
-use crate::signer::P384;
-use crate::signer::RSA;
-use crate::signer::SigningKey;
-use crate::signer::base64url;
-use crate::signer::compact;
-use crate::signer::jwks;
-use crate::signer::parameters;
-use crate::signer::presenting;
-use crate::signer::unique;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::doubles::{FAILURES, Failure, Journal, policy};
+use crate::index::{Index, Status};
+use crate::signer::{
+    Assertion, ED25519, ISSUER, JWT_BEARER, P256, P384, RSA, SigningKey, base64url, compact, jwks,
+    parameters, presenting, unique,
+};
+use crate::support::{START, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("rfc7523.rs"),

@@ -2,50 +2,29 @@
 //!
 //! How names are compared is tested beside the code, and the handshake over sockets in `tests/hosts/tls.rs`.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Issuer;
-use annul::MemoryStore;
-use annul::Request;
-use annul::Response;
-use annul::client::AuthMethod;
-use annul::client::Certificates;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::InvalidMetadata;
-use annul::client::JwksCache;
-use annul::client::JwksSource;
-use annul::client::RegisteredClients;
+use annul::client::{
+    AuthMethod, Certificates, Client, ClientMetadata, ClientTable, InvalidMetadata, JwksCache,
+    JwksSource, RegisteredClients,
+};
 use annul::jose::JwkSet;
 use annul::metadata::ServerMetadata;
-use annul::profile;
 use annul::store::StoreError;
 use annul::wire::basic;
 use annul::wire::request::PresentedCertificate;
+use annul::{Authority, FakeClock, Issuer, MemoryStore, Request, Response, profile};
 use async_trait::async_trait;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::CertificateParams;
-use rcgen::DnType;
-use rcgen::KeyPair;
-use rcgen::SanType;
-use serde_json::Value;
-use serde_json::json;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+use serde_json::{Value, json};
 
 use crate::doubles::PROFILES;
 use crate::index::Index;
 use crate::index::Status::Tested;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::form;
-use crate::support::seen;
+use crate::support::{START, Server, error_of, form, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("rfc8705.rs"),

@@ -3,26 +3,14 @@
 
 use std::time::Duration;
 
-use annul::ClientId;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::TargetKind;
-use annul::Verdict;
-use annul::store::Issued;
-use annul::store::Refused;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    Issued, Refused, Rotated, Rotation, Sweep, SweepBudget, TokenLedger, TokenStore,
+};
+use annul::{
+    ClientId, Grant, NewToken, PresentedToken, Reason, Revocation, Target, TargetKind, Verdict,
+};
 
-use crate::index::Index;
-use crate::index::Status;
+use crate::index::{Index, Status};
 use crate::support::Server;
 
 pub(crate) const INDEX: Index = Index {

@@ -3,31 +3,15 @@
 
 use std::time::Duration;
 
-use annul::Grant;
-use annul::Namespace;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::TargetKind;
-use annul::Verdict;
 use annul::policy::LogoutUnknown;
-use annul::store::Issued;
-use annul::store::Session;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Issued, Session, StoreErrorKind, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{
+    Grant, Namespace, NewToken, PresentedToken, Reason, Revocation, Target, TargetKind, Verdict,
+};
 
 use crate::doubles::policy;
-use crate::index::Index;
-use crate::index::Status;
-use crate::support::START;
-use crate::support::Server;
-use crate::support::error_of;
-use crate::support::seen;
+use crate::index::{Index, Status};
+use crate::support::{START, Server, error_of, seen};
 
 pub(crate) const INDEX: Index = Index {
     source: include_str!("sessions.rs"),

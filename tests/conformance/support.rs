@@ -3,24 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Request;
-use annul::Response;
-use annul::Timestamp;
-use annul::Verdict;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
 use annul::store::TokenLedger;
 use annul::wire::basic;
+use annul::{
+    Authority, FakeClock, Grant, MemoryStore, NewToken, Policy, PresentedToken, Request, Response,
+    Timestamp, Verdict,
+};
 
 /// When every test begins.
 pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

@@ -3,26 +3,16 @@
 //! The engines are real, and the tests' own: `redis-server` and `postgres` have to be installed.
 
 use std::fs;
-use std::io::Read;
-use std::io::Write;
-use std::net::TcpListener;
-use std::net::TcpStream;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::chown;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::restart::Folder;
-use crate::restart::WEB;
-use crate::restart::fixture;
-use crate::restart::refused;
-use crate::server::Server;
-use crate::server::write_fixture;
+use crate::restart::{Folder, WEB, fixture, refused};
+use crate::server::{Server, write_fixture};
 
 /// Runs an engine until the pipe is closed: by us, or because this process has ended.
 const UNTIL_CLOSED: &str = r#"

@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 
 use annul::wire::basic;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::server::Server;
-use crate::server::temporary;
+use crate::server::{Server, temporary};
 
 fn api() -> Value {
     json!({ "client_id": "api", "client_secret": "api-secret", "may_introspect": true })

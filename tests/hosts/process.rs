@@ -2,17 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::process::Command;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::form;
-use crate::server::Server;
-use crate::server::run;
-use crate::server::write_fixture;
+use crate::server::{Server, run, write_fixture};
 
 #[track_caller]
 fn assert_refused(output: &Output, code: i32, wanted: &[&str]) {

@@ -1,28 +1,17 @@
 //! The server on a store that lasts: killed under load and started again; its key; and what it says when it cannot start.
 
-use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Command;
-use std::process::Output;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::http::Connection;
-use crate::http::form;
-use crate::server::Server;
-use crate::server::program;
-use crate::server::temporary;
-use crate::server::write_fixture;
+use crate::http::{Connection, form};
+use crate::server::{Server, program, temporary, write_fixture};
 
 pub(crate) const WEB: (&str, &str) = ("Authorization", "Basic d2ViOndlYi1zZWNyZXQ=");
 

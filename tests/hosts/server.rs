@@ -1,20 +1,12 @@
 //! The example server, as a process of its own.
 
 use std::collections::HashMap;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::ChildStdout;
-use std::process::Command;
-use std::process::Output;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use annul::profile;
 use annul::profile::Paths;
@@ -22,10 +14,7 @@ use annul::wire::basic;
 use annul::wire::send::TokenForm;
 use serde_json::Value;
 
-use crate::http::Answer;
-use crate::http::Connection;
-use crate::http::form;
-use crate::http::request;
+use crate::http::{Answer, Connection, form, request};
 
 /// A running server; it stops when this goes out of scope.
 pub(crate) struct Server {

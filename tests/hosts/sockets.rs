@@ -2,8 +2,7 @@
 
 use annul::policy::Limits;
 
-use crate::http::form;
-use crate::http::request;
+use crate::http::{form, request};
 use crate::programs;
 use crate::server::Server;
 

@@ -3,31 +3,18 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use annul::ClientId;
-use annul::client::AuthMethod;
-use annul::client::AuthenticatedClient;
-use annul::client::Client;
-use annul::client::ClientAuthError;
-use annul::client::ClientAuthenticator;
-use annul::client::ClientKind;
-use annul::client::ClientMetadata;
-use annul::client::ClientRef;
-use annul::client::ClientRegistry;
-use annul::client::ClientTable;
-use annul::client::Credentials;
-use annul::client::Presented;
-use annul::client::RegisteredClients;
+use annul::client::{
+    AuthMethod, AuthenticatedClient, Client, ClientAuthError, ClientAuthenticator, ClientKind,
+    ClientMetadata, ClientRef, ClientRegistry, ClientTable, Credentials, Presented,
+    RegisteredClients,
+};
 use annul::store::StoreError;
-use annul::testkit::Ability;
-use annul::testkit::NotProven;
-use annul::testkit::client;
-use annul::testkit::client::Clients;
-use annul::testkit::client::Login;
-use annul::testkit::client::Offer;
+use annul::testkit::client::{Clients, Login, Offer};
+use annul::testkit::{Ability, NotProven, client};
 use async_trait::async_trait;
 
 struct OutOfOrder;

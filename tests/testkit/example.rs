@@ -1,25 +1,15 @@
 //! `examples/custom_store.rs`: what a host writes to run the suite over tables of its own.
 
 use std::future::ready;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::Timestamp;
 use annul::store::StoreError;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
-use annul::testkit::Put;
-use annul::testkit::PutToken;
-use annul::testkit::store;
+use annul::testkit::{Ability, Fixture, Put, PutToken, store};
+use annul::{DigestKey, Grant, NewToken, Timestamp};
 use async_trait::async_trait;
 
-use crate::custom_store::HostStore;
-use crate::custom_store::TokenRow;
+use crate::custom_store::{HostStore, TokenRow};
 
 /// The example's tables are written for names that stand in its source.
 fn leaked(name: &str) -> &'static str {

@@ -4,46 +4,20 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annul::Actor;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::Namespace;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::SessionId;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::store::Changes;
-use annul::store::FeedCursor;
-use annul::store::FeedEntry;
-use annul::store::FeedPage;
-use annul::store::Issued;
-use annul::store::Retention;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::Swept;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    Changes, FeedCursor, FeedEntry, FeedPage, Issued, Retention, RevocationFeed, Rotated, Rotation,
+    Session, StoreError, Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+};
 use annul::testkit::Fixture;
+use annul::{
+    Actor, Grant, MemoryStore, Namespace, NewToken, PresentedToken, Reason, Revocation, Revoked,
+    SessionId, Timestamp, TokenRecord, TokenTypeHint,
+};
 use async_trait::async_trait;
 
 /// One mistake; [`Journal`] makes it when told to.

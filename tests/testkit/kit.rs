@@ -1,24 +1,11 @@
 //! The kit's own manners: nothing is skipped in silence, chance can be repeated, guards go last, panics are caught.
 
 use std::future::ready;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use annul::MemoryStore;
-use annul::PresentedToken;
-use annul::Revocation;
-use annul::Revoked;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::store::StoreError;
-use annul::store::TokenStore;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
-use annul::testkit::NotProven;
-use annul::testkit::feed;
-use annul::testkit::ledger;
-use annul::testkit::store;
-use annul::testkit::sweep;
+use annul::store::{StoreError, TokenStore};
+use annul::testkit::{Ability, Fixture, NotProven, feed, ledger, store, sweep};
+use annul::{MemoryStore, PresentedToken, Revocation, Revoked, TokenRecord, TokenTypeHint};
 use async_trait::async_trait;
 
 use crate::bugs::Bug;

@@ -16,17 +16,9 @@ mod rows;
 use std::fmt::Debug;
 use std::future::ready;
 
-use annul::MemoryStore;
-use annul::Namespace;
 use annul::store::StoreError;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
-use annul::testkit::NotProven;
-use annul::testkit::Suite;
-use annul::testkit::feed;
-use annul::testkit::ledger;
-use annul::testkit::store;
-use annul::testkit::sweep;
+use annul::testkit::{Ability, Fixture, NotProven, Suite, feed, ledger, store, sweep};
+use annul::{MemoryStore, Namespace};
 
 use crate::bugs::Bug;
 use crate::journal::Journal;

@@ -1,48 +1,22 @@
 //! A second ledger, as a host would write it over a database: tables, statements, transactions, and an await around each
 //! of them. It keeps the contract, unless it is given one of the [`Bug`]s that such stores have.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use annul::Actor;
-use annul::Clock;
-use annul::FakeClock;
-use annul::Grant;
-use annul::GrantId;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Revocation;
-use annul::Revoked;
-use annul::SessionId;
-use annul::Target;
-use annul::TargetKind;
-use annul::Timestamp;
-use annul::TokenId;
-use annul::TokenKind;
-use annul::TokenRecord;
-use annul::TokenState;
-use annul::TokenTypeHint;
-use annul::store::Issued;
-use annul::store::Refused;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::Swept;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
-use annul::testkit::Fixture;
-use annul::testkit::Put;
-use annul::testkit::PutToken;
+use annul::store::{
+    Issued, Refused, Rotated, Rotation, Session, StoreError, Sweep, SweepBudget, Swept,
+    TokenLedger, TokenStore,
+};
+use annul::testkit::{Fixture, Put, PutToken};
+use annul::{
+    Actor, Clock, FakeClock, Grant, GrantId, NewToken, PresentedToken, Revocation, Revoked,
+    SessionId, Target, TargetKind, Timestamp, TokenId, TokenKind, TokenRecord, TokenState,
+    TokenTypeHint,
+};
 use async_trait::async_trait;
 
 use crate::bugs::Bug;

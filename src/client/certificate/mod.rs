@@ -10,13 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::auth_method::AuthMethod;
-use crate::client::Client;
-use crate::client::Credentials;
-use crate::client::JwksCache;
-use crate::client::RegisteredClients;
-use crate::client::certificate::subject::Expected;
-use crate::client::certificate::subject::Holder;
+use crate::client::certificate::subject::{Expected, Holder};
 use crate::client::registered::ProofCheck;
+use crate::client::{Client, Credentials, JwksCache, RegisteredClients};
 use crate::clock::Timestamp;
 use crate::jose::JwkSet;
 use crate::store::StoreError;

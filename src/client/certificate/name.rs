@@ -1,10 +1,6 @@
 //! Distinguished names: read from a certificate, read from RFC 4514 text, and compared.
 
-use x509_parser::asn1_rs::Any;
-use x509_parser::asn1_rs::Class;
-use x509_parser::asn1_rs::FromDer;
-use x509_parser::asn1_rs::Oid;
-use x509_parser::asn1_rs::Tag;
+use x509_parser::asn1_rs::{Any, Class, FromDer, Oid, Tag};
 use x509_parser::x509::X509Name;
 
 /// A name made ready for comparing: in the order of the certificate, the attributes of each part sorted.
@@ -216,9 +212,7 @@ fn hex_digit(digit: char) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::certificate::samples::attribute;
-    use crate::client::certificate::samples::name;
-    use crate::client::certificate::samples::tlv;
+    use crate::client::certificate::samples::{attribute, name, tlv};
 
     const CN: &[u8] = &[0x55, 4, 3];
     const O: &[u8] = &[0x55, 4, 10];

@@ -118,11 +118,7 @@ impl<'m> Expected<'m> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::CertificateParams;
-    use rcgen::CustomExtension;
-    use rcgen::DnType;
-    use rcgen::KeyPair;
-    use rcgen::SanType;
+    use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, SanType};
 
     use super::*;
     use crate::client::AuthMethod;

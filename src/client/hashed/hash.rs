@@ -1,16 +1,10 @@
 //! One secret's hash, as a PHC string.
 
-use argon2::Algorithm;
-use argon2::Argon2;
-use argon2::Params;
-use argon2::Version;
-use argon2::password_hash;
-use argon2::password_hash::PasswordHasher;
-use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version, password_hash};
 
-use crate::secret::PresentedSecret;
-use crate::secret::Secret;
+use crate::secret::{PresentedSecret, Secret};
 
 /// The Argon2id hash of a client secret (RFC 9106), as a PHC string: `$argon2id$v=19$m=19456,t=2,p=1$..$..`.
 ///

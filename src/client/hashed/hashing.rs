@@ -1,27 +1,17 @@
 //! Checks secrets against hashes without letting strangers burn the processor.
 
-use std::fmt;
-use std::io;
-use std::iter;
 use std::sync::Arc;
+use std::{fmt, io, iter};
 
 use async_trait::async_trait;
 
-use crate::client::hashed::hash::LONGEST_SECRET;
-use crate::client::hashed::hash::SecretHash;
+use crate::client::hashed::hash::{LONGEST_SECRET, SecretHash};
 use crate::client::hashed::limits::HashingLimits;
-use crate::client::hashed::pool::Asked;
-use crate::client::hashed::pool::HashingStats;
-use crate::client::hashed::pool::Pool;
-use crate::client::hashed::pool::Task;
-use crate::client::hashed::proven::Fingerprint;
-use crate::client::hashed::proven::FingerprintKey;
-use crate::client::registered::HashCheck;
-use crate::client::registered::RegisteredClients;
-use crate::clock::Clock;
-use crate::clock::SystemClock;
-use crate::secret::PresentedSecret;
-use crate::secret::Secret;
+use crate::client::hashed::pool::{Asked, HashingStats, Pool, Task};
+use crate::client::hashed::proven::{Fingerprint, FingerprintKey};
+use crate::client::registered::{HashCheck, RegisteredClients};
+use crate::clock::{Clock, SystemClock};
+use crate::secret::{PresentedSecret, Secret};
 use crate::store::StoreError;
 
 /// Checks secrets against [`SecretHash`]es, on threads of its own.
@@ -215,15 +205,12 @@ impl fmt::Debug for SecretHashing {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::Context;
-    use std::task::Poll;
-    use std::task::Waker;
+    use std::task::{Context, Poll, Waker};
     use std::thread;
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::FakeClock;
-    use crate::clock::Timestamp;
+    use crate::clock::{FakeClock, Timestamp};
     use crate::store::StoreErrorKind;
 
     const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);

@@ -6,8 +6,7 @@ mod limits;
 mod pool;
 mod proven;
 
-pub use hash::InvalidSecretHash;
-pub use hash::SecretHash;
+pub use hash::{InvalidSecretHash, SecretHash};
 pub use hashing::SecretHashing;
 pub use limits::HashingLimits;
 pub use pool::HashingStats;

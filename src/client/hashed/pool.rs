@@ -1,29 +1,18 @@
 //! The threads that hash, and the queue before them.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::fmt;
-use std::io;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::thread;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io, thread};
 
 use tokio::sync::oneshot;
 
-use crate::client::hashed::hash::NotHashed;
-use crate::client::hashed::hash::SecretHash;
+use crate::client::hashed::hash::{NotHashed, SecretHash};
 use crate::client::hashed::limits::HashingLimits;
-use crate::client::hashed::proven::Fingerprint;
-use crate::client::hashed::proven::Proven;
+use crate::client::hashed::proven::{Fingerprint, Proven};
 use crate::clock::Timestamp;
-use crate::secret::PresentedSecret;
-use crate::secret::Secret;
+use crate::secret::{PresentedSecret, Secret};
 
 /// What the hashing threads did since they started, in numbers that only grow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,24 +1,12 @@
 //! What is about to be written: the records as they will be, over those that are on disk.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::store::StoreError;
-use crate::store::StoreErrorKind;
-use crate::store::embedded::engine::Bytes;
-use crate::store::embedded::engine::Engine;
-use crate::store::embedded::engine::PerSpace;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Records;
-use crate::store::embedded::engine::Space;
-use crate::store::embedded::rows::Due;
-use crate::store::embedded::rows::DueKey;
-use crate::store::embedded::rows::STORE;
-use crate::store::embedded::rows::StoreRow;
-use crate::store::embedded::rows::TenantId;
-use crate::store::embedded::rows::TenantRow;
-use crate::store::embedded::rows::corrupt;
-use crate::store::embedded::rows::read_row;
+use crate::store::embedded::engine::{Bytes, Engine, PerSpace, Reads, Records, Space};
+use crate::store::embedded::rows::{
+    Due, DueKey, STORE, StoreRow, TenantId, TenantRow, corrupt, read_row,
+};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// The most records of one line of what is due.
 const LINE: usize = 128;

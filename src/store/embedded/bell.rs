@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use crate::store::StoreError;
 use crate::store::embedded::queue::lock;

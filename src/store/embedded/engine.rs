@@ -7,20 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use fjall::AbstractTree as _;
-use fjall::Database;
-use fjall::Keyspace;
-use fjall::KeyspaceCreateOptions;
-use fjall::OwnedWriteBatch;
-use fjall::PersistMode;
-use fjall::Readable as _;
+use fjall::{
+    AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
+    Readable as _,
+};
 
 use crate::store::StoreError;
 

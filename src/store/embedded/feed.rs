@@ -7,27 +7,13 @@ use std::fmt;
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::FeedEntry;
-use crate::store::FeedPage;
-use crate::store::StoreError;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Snapshot;
-use crate::store::embedded::engine::Space;
-use crate::store::embedded::rows::EntryRow;
-use crate::store::embedded::rows::OPENINGS;
-use crate::store::embedded::rows::OpeningsRow;
-use crate::store::embedded::rows::STORE;
-use crate::store::embedded::rows::StoreRow;
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::rows::TenantRow;
-use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::feed_key;
-use crate::store::embedded::rows::place_of;
-use crate::store::embedded::rows::read_row;
-use crate::store::embedded::rows::target_of;
+use crate::store::embedded::engine::{Reads, Snapshot, Space};
+use crate::store::embedded::rows::{
+    EntryRow, OPENINGS, OpeningsRow, STORE, StoreRow, Tenant, TenantRow, decode, feed_key,
+    place_of, read_row, target_of,
+};
 use crate::store::embedded::stored::reason_named;
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many openings are remembered. A cursor from before that has a gap.
 const OPENINGS_KEPT: usize = 1_000;

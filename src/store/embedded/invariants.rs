@@ -10,27 +10,14 @@ use proptest::prelude::*;
 use tokio::task::JoinSet;
 
 use crate::clock::Timestamp;
-use crate::revocation::Reason;
-use crate::revocation::Revocation;
-use crate::revocation::Target;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::StoreErrorKind;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
+use crate::revocation::{Reason, Revocation, Target};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::embedded::engine::Space;
-use crate::store::embedded::rows::Due;
-use crate::store::embedded::rows::EntryRow;
-use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::feed_key;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::store::embedded::rows::{Due, EntryRow, decode, feed_key};
+use crate::store::{
+    Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget, TokenLedger, TokenStore,
+};
+use crate::token::{DigestKey, Grant, NewToken, PresentedToken};
 
 /// Of a record: its space and its key.
 type Place = (Space, Vec<u8>);

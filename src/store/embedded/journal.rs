@@ -1,14 +1,9 @@
 //! The engine's journal, before the engine reads it.
 
-use std::fs;
 use std::fs::File;
-use std::io;
-use std::io::Read as _;
-use std::io::Seek as _;
-use std::io::SeekFrom;
-use std::io::Write as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use xxhash_rust::xxh3::xxh3_64;
 

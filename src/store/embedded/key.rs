@@ -2,10 +2,7 @@
 
 use crate::id::Namespace;
 use crate::revocation::Target;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::TargetKind;
-use crate::token::TokenId;
+use crate::token::{DigestKey, Grant, TargetKind, TokenId};
 
 /// The key of one entry: a keyed digest of its target. All are of one length, however long the names, and none tells
 /// a name.

@@ -5,26 +5,13 @@
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Retention;
-use crate::store::Session;
-use crate::store::StoreError;
+use crate::revocation::{Revocation, Revoked, Target};
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Space;
+use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::rows::Due;
-use crate::store::embedded::rows::DueKind;
-use crate::store::embedded::rows::EntryRow;
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::rows::cutoff;
-use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::feed_key;
-use crate::token::Grant;
-use crate::token::TargetKind;
-use crate::token::TokenId;
+use crate::store::embedded::rows::{Due, DueKind, EntryRow, Tenant, cutoff, decode, feed_key};
+use crate::store::{Retention, Session, StoreError};
+use crate::token::{Grant, TargetKind, TokenId};
 
 /// Whether targets of this kind are named once and never again: then the cutoff says nothing.
 const fn is_named_once(kind: TargetKind) -> bool {

@@ -1,48 +1,24 @@
 //! Everything in one folder: a store that lasts, without a server.
 
-use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{fmt, thread};
 
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::Namespace;
-use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::Retention;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::id::{Namespace, SessionId};
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{
+    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
+    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod batch;
 mod bell;
@@ -67,18 +43,11 @@ pub use open::OpenError;
 use bell::Bell;
 use engine::Engine;
 use open::Found;
-use queue::Answer;
-use queue::Ending;
-use queue::Queue;
-use queue::lock;
-use queue::slot;
+use queue::{Answer, Ending, Queue, lock, slot};
 use reader::Read;
 use rows::Tenant;
-use tokens::Exchange;
-use tokens::Fresh;
-use writer::Sweeping;
-use writer::Write;
-use writer::Writer;
+use tokens::{Exchange, Fresh};
+use writer::{Sweeping, Write, Writer};
 
 /// How many requests may wait for the disk.
 const CAPACITY: usize = 8_192;

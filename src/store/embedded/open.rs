@@ -1,30 +1,19 @@
 //! Opening: what has to be true of the folder before the engine touches it, and what is said where it is not.
 
-use std::fs;
 use std::fs::File;
-use std::io;
 use std::io::Write as _;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::path::Path;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread;
 use std::time::Duration;
+use std::{fs, io, thread};
 
 use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::engine::Engine;
-use crate::store::embedded::engine::Space;
-use crate::store::embedded::engine::WriteError;
-use crate::store::embedded::feed;
-use crate::store::embedded::journal;
-use crate::store::embedded::rows::OPENINGS;
-use crate::store::embedded::rows::OpeningsRow;
-use crate::store::embedded::rows::STORE;
-use crate::store::embedded::rows::StoreRow;
-use crate::store::embedded::rows::read_row;
+use crate::store::embedded::engine::{Engine, Space, WriteError};
+use crate::store::embedded::rows::{OPENINGS, OpeningsRow, STORE, StoreRow, read_row};
+use crate::store::embedded::{feed, journal};
 use crate::token::DigestKey;
 
 /// What this version writes, and the only one that it reads.

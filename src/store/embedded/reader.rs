@@ -1,24 +1,14 @@
 //! The threads that read: whoever asks waits in a future, and not on the disk.
 
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::embedded::Shared;
 use crate::store::embedded::engine::Engine;
-use crate::store::embedded::feed;
-use crate::store::embedded::queue::Job;
-use crate::store::embedded::queue::Settle;
-use crate::store::embedded::queue::Slot;
-use crate::store::embedded::queue::Wait;
+use crate::store::embedded::queue::{Job, Settle, Slot, Wait};
 use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::tokens;
-use crate::token::TokenDigest;
-use crate::token::TokenRecord;
+use crate::store::embedded::{Shared, feed, tokens};
+use crate::store::{Changes, FeedCursor, Session, StoreError};
+use crate::token::{TokenDigest, TokenRecord};
 
 /// The most that one thread takes at once: waking it costs more than a read.
 const MOST: usize = 8;

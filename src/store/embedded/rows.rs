@@ -1,20 +1,14 @@
 //! What the records of each key space say, and under which keys they stand.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::Namespace;
 use crate::store::StoreError;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Space;
-use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::key::TargetKeys;
-use crate::store::embedded::stored::StoredActor;
-use crate::store::embedded::stored::StoredGrant;
-use crate::store::embedded::stored::StoredTarget;
-use crate::token::DigestKey;
-use crate::token::TokenKind;
+use crate::store::embedded::engine::{Reads, Space};
+use crate::store::embedded::key::{TargetKey, TargetKeys};
+use crate::store::embedded::stored::{StoredActor, StoredGrant, StoredTarget};
+use crate::token::{DigestKey, TokenKind};
 
 /// A namespace as keys name it.
 pub(super) type TenantId = [u8; 16];

@@ -3,17 +3,12 @@
 //!
 //! Append to an enum here, never reorder it: formats without names count.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Target;
+use crate::revocation::{Actor, Reason, Target};
 use crate::store::Session;
-use crate::token::Grant;
-use crate::token::TokenDigest;
-use crate::token::TokenId;
+use crate::token::{Grant, TokenDigest, TokenId};
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct StoredGrant<'a> {

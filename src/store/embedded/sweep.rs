@@ -4,22 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
-use crate::store::Retention;
-use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::engine::Bytes;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Space;
-use crate::store::embedded::rows::Due;
-use crate::store::embedded::rows::DueKey;
-use crate::store::embedded::rows::DueKind;
-use crate::store::embedded::rows::EntryRow;
-use crate::store::embedded::rows::FamilyRow;
-use crate::store::embedded::rows::TokenRow;
-use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::feed_key;
-use crate::store::embedded::rows::read_row;
+use crate::store::embedded::engine::{Bytes, Reads, Space};
+use crate::store::embedded::rows::{
+    Due, DueKey, DueKind, EntryRow, FamilyRow, TokenRow, decode, feed_key, read_row,
+};
 use crate::store::embedded::tokens::find_session;
+use crate::store::{Retention, StoreError};
 
 /// The most to remember of what is due before the place that sweeping has come to.
 const EARLY: usize = 4_096;

@@ -4,42 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::SessionId;
-use crate::revocation::Actor;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
+use crate::id::{ClientId, SessionId};
+use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::secret::Secret;
-use crate::store::Issued;
-use crate::store::Refused;
-use crate::store::Retention;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::engine::Reads;
-use crate::store::embedded::engine::Space;
+use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::key::TargetKey;
 use crate::store::embedded::ledger;
-use crate::store::embedded::rows::Due;
-use crate::store::embedded::rows::DueKind;
-use crate::store::embedded::rows::FamilyRow;
-use crate::store::embedded::rows::IMPORTED;
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::rows::TokenRow;
-use crate::store::embedded::rows::decode;
-use crate::store::embedded::rows::read_row;
+use crate::store::embedded::rows::{
+    Due, DueKind, FamilyRow, IMPORTED, Tenant, TokenRow, decode, read_row,
+};
 use crate::store::embedded::stored::StoredSession;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::TargetKind;
-use crate::token::TokenDigest;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
+use crate::store::{Issued, Refused, Retention, Rotated, Rotation, Session, StoreError};
+use crate::token::{
+    DigestKey, Grant, NewToken, TargetKind, TokenDigest, TokenKind, TokenRecord, TokenState,
+};
 
 /// A token to record, with its digest in its place.
 pub(super) struct Fresh {

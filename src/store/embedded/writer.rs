@@ -6,46 +6,25 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
 use std::io::Read as _;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
-use crate::clock::Stopwatch as _;
-use crate::clock::SystemStopwatch;
-use crate::clock::Timestamp;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Issued;
-use crate::store::Retention;
-use crate::store::Rotated;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Swept;
-use crate::store::embedded::Shared;
-use crate::store::embedded::batch::Batch;
-use crate::store::embedded::batch::Finished;
-use crate::store::embedded::engine::Engine;
-use crate::store::embedded::engine::WriteError;
-use crate::store::embedded::journal;
+use crate::clock::{Stopwatch as _, SystemStopwatch, Timestamp};
+use crate::revocation::{Revocation, Revoked};
+use crate::store::embedded::batch::{Batch, Finished};
+use crate::store::embedded::engine::{Engine, WriteError};
 use crate::store::embedded::key::TargetKey;
 use crate::store::embedded::open::DATA;
-use crate::store::embedded::queue::Job;
-use crate::store::embedded::queue::Settle;
-use crate::store::embedded::queue::Slot;
-use crate::store::embedded::queue::Wait;
-use crate::store::embedded::rows::DueKey;
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::sweep;
-use crate::store::embedded::sweep::Progress;
-use crate::store::embedded::sweep::Step;
-use crate::store::embedded::tokens;
-use crate::store::embedded::tokens::Exchange;
-use crate::store::embedded::tokens::Fresh;
+use crate::store::embedded::queue::{Job, Settle, Slot, Wait};
+use crate::store::embedded::rows::{DueKey, Tenant};
+use crate::store::embedded::sweep::{Progress, Step};
+use crate::store::embedded::tokens::{Exchange, Fresh};
+use crate::store::embedded::{Shared, journal, sweep, tokens};
+use crate::store::{Issued, Retention, Rotated, Session, StoreError, Swept};
 use crate::token::Grant;
 
 /// The most operations of one batch: what is beyond waits for the next fsync.

@@ -7,30 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Stopwatch;
-use crate::clock::SystemStopwatch;
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, SystemStopwatch, Timestamp};
 use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod observer;
 #[cfg(feature = "metrics")]
@@ -38,10 +22,7 @@ mod to_metrics;
 #[cfg(feature = "tracing")]
 mod to_tracing;
 
-pub use observer::Observation;
-pub use observer::Observer;
-pub use observer::Operation;
-pub use observer::Outcome;
+pub use observer::{Observation, Observer, Operation, Outcome};
 #[cfg(feature = "metrics")]
 pub use to_metrics::MetricsObserver;
 #[cfg(feature = "tracing")]

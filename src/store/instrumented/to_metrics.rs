@@ -1,7 +1,6 @@
 //! Every call of a store as counters and a histogram of the `metrics` crate.
 
-use crate::store::instrumented::Observation;
-use crate::store::instrumented::Observer;
+use crate::store::instrumented::{Observation, Observer};
 
 const OPERATIONS: &str = "annul_store_operations_total";
 const SECONDS: &str = "annul_store_operation_seconds";

@@ -4,9 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::store::StoreError;
-use crate::store::instrumented::Observation;
-use crate::store::instrumented::Observer;
-use crate::store::instrumented::Outcome;
+use crate::store::instrumented::{Observation, Observer, Outcome};
 
 /// Tells `tracing` of every call: an event of the target `annul::store`, within whatever span the caller is in.
 ///

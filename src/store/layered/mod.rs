@@ -6,39 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::clock::Clock;
-use crate::clock::Stopwatch;
-use crate::clock::SystemClock;
-use crate::clock::SystemStopwatch;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Stopwatch, SystemClock, SystemStopwatch, Timestamp};
 use crate::id::SessionId;
-use crate::revocation::Actor;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenDigest;
-use crate::token::TokenId;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
-use crate::token::TokenTypeHint;
+use crate::revocation::{Actor, Revocation, Revoked, Target};
+use crate::store::{
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{
+    DigestKey, Grant, NewToken, PresentedToken, TokenDigest, TokenId, TokenKind, TokenRecord,
+    TokenState, TokenTypeHint,
+};
 
 mod aging;
 mod news;

@@ -1,15 +1,12 @@
 //! What was revoked through the layer of late: which of the records that are kept can no longer be believed.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use crate::clock::Stopwatch;
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 use crate::revocation::Target;
 use crate::token::TokenRecord;
 
@@ -137,8 +134,7 @@ fn targets(record: &TokenRecord) -> [Option<Target>; 7] {
 mod tests {
     use std::time::Duration;
 
-    use crate::clock::FakeClock;
-    use crate::clock::Timestamp;
+    use crate::clock::{FakeClock, Timestamp};
     use crate::revocation::Target;
     use crate::store::layered::news::News;
 

@@ -1,43 +1,17 @@
 //! The ledger in memory: what was revoked, and when.
 
-use std::hash::BuildHasher;
-use std::hash::Hash;
-use std::hash::RandomState;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::GrantId;
-use crate::id::SessionId;
-use crate::id::Subject;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::FeedEntry;
-use crate::store::FeedPage;
-use crate::store::Retention;
-use crate::store::Session;
-use crate::store::memory::feed::Line;
-use crate::store::memory::feed::Log;
-use crate::store::memory::feed::Places;
-use crate::store::memory::shards::FEW;
-use crate::store::memory::shards::MANY;
-use crate::store::memory::shards::Shards;
-use crate::store::memory::shards::read;
-use crate::store::memory::shards::write;
-use crate::store::memory::table::Due;
-use crate::store::memory::table::Looked;
-use crate::store::memory::table::Record;
-use crate::store::memory::table::Table;
-use crate::token::Grant;
-use crate::token::TargetKind;
-use crate::token::TokenId;
+use crate::id::{ClientId, GrantId, SessionId, Subject};
+use crate::revocation::{Actor, Reason, Revocation, Revoked, Target};
+use crate::store::memory::feed::{Line, Log, Places};
+use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
+use crate::store::memory::table::{Due, Looked, Record, Table};
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, Retention, Session};
+use crate::token::{Grant, TargetKind, TokenId};
 
 /// The cutoff of every token, for targets that are named once and never again.
 const ANY_TIME: Timestamp = Timestamp::from_unix_millis(0);

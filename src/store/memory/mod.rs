@@ -2,38 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::RwLock;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::Namespace;
-use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::Retention;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::id::{Namespace, SessionId};
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{
+    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
+    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod feed;
 mod ledger;
@@ -41,11 +23,9 @@ mod shards;
 mod table;
 mod tenant;
 
-use shards::read;
-use shards::write;
+use shards::{read, write};
 use table::Looked;
-use tenant::STEPS;
-use tenant::Tenant;
+use tenant::{STEPS, Tenant};
 
 /// A store in memory, gone with the process.
 ///

@@ -1,9 +1,6 @@
 //! One value cut into many, each behind a lock of its own.
 
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
-use std::sync::RwLockWriteGuard;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many shards a busy table has: more than cores, so that two threads seldom meet.
 pub(super) const MANY: usize = 64;

@@ -1,44 +1,22 @@
 //! What one namespace holds.
 
-use std::hash::BuildHasher;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
-use crate::id::GrantId;
-use crate::id::SessionId;
-use crate::revocation::Actor;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
+use crate::id::{GrantId, SessionId};
+use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::secret::Secret;
-use crate::store::Refused;
-use crate::store::Retention;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
 use crate::store::memory::ledger::Ledger;
-use crate::store::memory::shards::FEW;
-use crate::store::memory::shards::MANY;
-use crate::store::memory::shards::Shards;
-use crate::store::memory::shards::read;
-use crate::store::memory::shards::write;
-use crate::store::memory::table::Due;
-use crate::store::memory::table::Looked;
-use crate::store::memory::table::Record;
-use crate::store::memory::table::Table;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TargetKind;
-use crate::token::TokenDigest;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
+use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
+use crate::store::memory::table::{Due, Looked, Record, Table};
+use crate::store::{Refused, Retention, Rotated, Rotation, Session, StoreError};
+use crate::token::{
+    DigestKey, Grant, NewToken, PresentedToken, TargetKind, TokenDigest, TokenKind, TokenRecord,
+    TokenState,
+};
 
 /// How many steps a sweep of one tenant has.
 pub(super) const STEPS: usize = MANY;

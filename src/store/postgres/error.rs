@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use tokio_postgres::error::DbError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::store::StoreError;
 

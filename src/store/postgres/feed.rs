@@ -1,30 +1,20 @@
 //! The ledger, read in order; see "The feed" in the module's notes.
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::AsyncMessage;
 
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::FeedPage;
-use crate::store::StoreError;
-use crate::store::postgres::PostgresStore;
-use crate::store::postgres::link::Again;
-use crate::store::postgres::link::Link;
-use crate::store::postgres::rows;
+use crate::store::postgres::link::{Again, Link};
 use crate::store::postgres::rows::get;
 use crate::store::postgres::start::PAUSE;
-use crate::store::postgres::statements;
 use crate::store::postgres::tls::Tls;
+use crate::store::postgres::{PostgresStore, rows, statements};
+use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
 
 /// How often who waits for a change looks himself: a hint may get lost.
 const LOOK: Duration = Duration::from_secs(1);

@@ -2,13 +2,9 @@
 
 use std::fmt;
 
-use crate::id::Namespace;
-use crate::id::SessionId;
-use crate::id::Subject;
+use crate::id::{Namespace, SessionId, Subject};
 use crate::revocation::Target;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::TokenId;
+use crate::token::{DigestKey, Grant, TokenId};
 
 /// The first half of a keyed digest, as in the store in memory: no two are alike by accident, and nobody without the key
 /// makes two alike.

@@ -1,25 +1,13 @@
 //! What the token endpoint writes.
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::SessionId;
-use crate::store::Issued;
-use crate::store::Refused;
-use crate::store::Retention;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::postgres::PostgresStore;
+use crate::id::{ClientId, SessionId};
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::link::Again;
-use crate::store::postgres::rows;
-use crate::store::postgres::rows::get;
-use crate::store::postgres::rows::millis;
-use crate::store::postgres::statements;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::TokenDigest;
+use crate::store::postgres::rows::{get, millis};
+use crate::store::postgres::{PostgresStore, rows, statements};
+use crate::store::{Issued, Refused, Retention, Rotated, Rotation, Session, StoreError};
+use crate::token::{Grant, NewToken, TokenDigest};
 
 /// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no grace
 /// window covers it.

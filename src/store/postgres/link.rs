@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Hook;
-use deadpool_postgres::HookError;
-use deadpool_postgres::Manager;
-use deadpool_postgres::ManagerConfig;
-use deadpool_postgres::Object;
-use deadpool_postgres::Pool;
-use deadpool_postgres::PoolError;
-use deadpool_postgres::RecyclingMethod;
-use deadpool_postgres::Runtime;
-use tokio::time::Instant;
-use tokio::time::timeout;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 

@@ -3,8 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::store::postgres::config::PostgresConfig;
-use crate::store::postgres::start::PostgresError;
-use crate::store::postgres::start::alone;
+use crate::store::postgres::start::{PostgresError, alone};
 
 /// One step of the schema: plain SQL, a transaction of its own.
 ///

@@ -54,33 +54,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::Namespace;
-use crate::id::SessionId;
-use crate::revocation::Actor;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::Retention;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
-use crate::token::TokenTypeHint;
+use crate::id::{Namespace, SessionId};
+use crate::revocation::{Actor, Revocation, Revoked, Target};
+use crate::store::{
+    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
+    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{
+    DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenState, TokenTypeHint,
+};
 
 mod config;
 mod error;
@@ -99,11 +81,9 @@ pub use config::PostgresConfig;
 use feed::Hints;
 use keys::Keys;
 use ledger::duration;
-use link::Again;
-use link::Link;
+use link::{Again, Link};
 pub use migrate::PostgresMigration;
-use rows::get;
-use rows::millis;
+use rows::{get, millis};
 pub use start::PostgresError;
 use sweep::Turn;
 use tls::Tls;

@@ -5,24 +5,12 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::SessionId;
-use crate::id::Subject;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Target;
+use crate::id::{ClientId, SessionId, Subject};
+use crate::revocation::{Actor, Reason, Target};
 use crate::secret::Secret;
-use crate::store::FeedEntry;
-use crate::store::Session;
-use crate::store::StoreError;
 use crate::store::postgres::error::corrupt;
-use crate::token::Grant;
-use crate::token::TargetKind;
-use crate::token::TokenDigest;
-use crate::token::TokenId;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
+use crate::store::{FeedEntry, Session, StoreError};
+use crate::token::{Grant, TargetKind, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState};
 
 /// Later than any time that is meant: "never". Far from what `bigint` can hold, so that sums of it are no overflow.
 const NEVER: i64 = i64::MAX / 4;

@@ -8,11 +8,8 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::store::postgres::config::PostgresConfig;
-use crate::store::postgres::config::place;
-use crate::store::postgres::migrate::PostgresMigration;
-use crate::store::postgres::migrate::VERSION;
-use crate::store::postgres::migrate::version;
+use crate::store::postgres::config::{PostgresConfig, place};
+use crate::store::postgres::migrate::{PostgresMigration, VERSION, version};
 
 /// Why a [`PostgresStore`](crate::store::PostgresStore) was not opened, and what to do about it. None of them holds a password.
 #[derive(Debug)]

@@ -1,20 +1,14 @@
 //! Forgetting, a batch at a time.
 
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use crate::clock::Timestamp;
-use crate::store::Retention;
-use crate::store::StoreError;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::postgres::PostgresStore;
 use crate::store::postgres::ledger::duration;
 use crate::store::postgres::link::Again;
-use crate::store::postgres::rows::get;
-use crate::store::postgres::rows::millis;
-use crate::store::postgres::statements;
+use crate::store::postgres::rows::{get, millis};
+use crate::store::postgres::{PostgresStore, statements};
+use crate::store::{Retention, StoreError, SweepBudget, Swept};
 
 /// The most that one transaction takes: its locks are held for some milliseconds, and nobody waits for longer.
 const BATCH: usize = 1_000;

@@ -3,23 +3,12 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::id::ClientId;
-use crate::id::Subject;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Revocation;
-use crate::revocation::Target;
+use crate::id::{ClientId, Subject};
+use crate::revocation::{Actor, Reason, Revocation, Target};
 use crate::secret::Secret;
-use crate::store::FeedEntry;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::redis::keys::Id;
-use crate::store::redis::keys::Named;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::TokenDigest;
-use crate::token::TokenId;
-use crate::token::TokenKind;
+use crate::store::redis::keys::{Id, Named};
+use crate::store::{FeedEntry, Session, StoreError};
+use crate::token::{Grant, NewToken, TokenDigest, TokenId, TokenKind};
 
 const VERSION: u8 = 1;
 

@@ -3,11 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::ConnectionAddr;
-use redis::ConnectionInfo;
-use redis::IntoConnectionInfo;
-use redis::RedisConnectionInfo;
 use redis::io::tcp::TcpSettings;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::store::Retention;
 use crate::store::redis::error::RedisStartError;

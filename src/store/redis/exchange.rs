@@ -3,33 +3,14 @@
 use redis::Value;
 
 use crate::clock::Timestamp;
-use crate::revocation::Revocation;
-use crate::revocation::Target;
-use crate::store::Refused;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::StoreError;
-use crate::store::redis::FAR;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
+use crate::revocation::{Revocation, Target};
 use crate::store::redis::codec::Record;
-use crate::store::redis::forgotten;
 use crate::store::redis::keys::Part;
-use crate::store::redis::millis;
-use crate::store::redis::random;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::FAMILY;
-use crate::store::redis::script::ROTATE;
-use crate::store::redis::script::SPEND;
-use crate::store::redis::tokens::Found;
-use crate::store::redis::tokens::bytes;
-use crate::store::redis::tokens::check_counterparts;
-use crate::store::redis::tokens::covering;
-use crate::store::redis::tokens::parts;
-use crate::token::NewToken;
-use crate::token::TargetKind;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
+use crate::store::redis::script::{Call, FAMILY, ROTATE, SPEND};
+use crate::store::redis::tokens::{Found, bytes, check_counterparts, covering, parts};
+use crate::store::redis::{FAR, RedisStore, codec, forgotten, millis, random};
+use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::token::{NewToken, TargetKind, TokenKind, TokenRecord};
 
 /// What became of the token in its own shard.
 enum Spent {

@@ -6,21 +6,11 @@ use std::str::FromStr;
 
 use redis::Value;
 
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::FeedEntry;
-use crate::store::FeedPage;
-use crate::store::StoreError;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
-use crate::store::redis::keys::Id;
-use crate::store::redis::keys::Part;
-use crate::store::redis::link;
-use crate::store::redis::random;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::FEED;
-use crate::store::redis::tokens::bytes;
-use crate::store::redis::tokens::parts;
+use crate::store::redis::keys::{Id, Part};
+use crate::store::redis::script::{Call, FEED};
+use crate::store::redis::tokens::{bytes, parts};
+use crate::store::redis::{RedisStore, codec, link, random};
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many entries one page has at most: Redis serves nobody else while it reads them.
 const MOST: usize = 1_000;

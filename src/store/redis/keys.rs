@@ -4,16 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::id::GrantId;
-use crate::id::Namespace;
-use crate::id::SessionId;
+use crate::id::{GrantId, Namespace, SessionId};
 use crate::revocation::Target;
 use crate::store::redis::config::MOST_SHARDS;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::PresentedToken;
-use crate::token::TargetKind;
-use crate::token::TokenDigest;
+use crate::token::{DigestKey, Grant, PresentedToken, TargetKind, TokenDigest};
 
 /// Half a keyed digest, which names a token, or what a revocation points at. A hundred and twenty-eight bits of a MAC are as
 /// unguessable as the whole, and no two of them are alike by accident. The namespace is part of the key.

@@ -3,21 +3,13 @@
 use redis::Value;
 
 use crate::clock::Timestamp;
-use crate::revocation::Actor;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
+use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::store::StoreError;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
 use crate::store::redis::codec::Record;
 use crate::store::redis::keys::Part;
-use crate::store::redis::millis;
-use crate::store::redis::random;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::REVOKE;
-use crate::store::redis::tokens::bytes;
-use crate::store::redis::tokens::parts;
+use crate::store::redis::script::{Call, REVOKE};
+use crate::store::redis::tokens::{bytes, parts};
+use crate::store::redis::{RedisStore, codec, millis, random};
 
 impl RedisStore {
     /// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been exchanged

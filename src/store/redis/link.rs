@@ -2,32 +2,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use redis::AsyncConnectionConfig;
-use redis::Client;
-use redis::Cmd;
-use redis::ErrorKind;
-use redis::Pipeline;
-use redis::RedisError;
-use redis::RedisResult;
-use redis::ServerErrorKind;
-use redis::Value;
-use redis::aio::ConnectionLike;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::Route;
-use redis::cluster_routing::SingleNodeRoutingInfo;
-use redis::cluster_routing::SlotAddr;
+use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisResult,
+    ServerErrorKind, Value,
+};
 
 use crate::store::StoreError;
-use crate::store::redis::config::Address;
-use crate::store::redis::config::Replicas;
+use crate::store::redis::config::{Address, Replicas};
 use crate::store::redis::script::Call;
 
 /// Between two attempts.

@@ -40,30 +40,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::Namespace;
-use crate::id::SessionId;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::Issued;
-use crate::store::Retention;
-use crate::store::RevocationFeed;
-use crate::store::Rotated;
-use crate::store::Rotation;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::Sweep;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::token::DigestKey;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::id::{Namespace, SessionId};
+use crate::revocation::{Revocation, Revoked};
+use crate::store::{
+    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
+    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod codec;
 mod config;

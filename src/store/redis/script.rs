@@ -2,8 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Cmd;
-use redis::Script as Hashed;
+use redis::{Cmd, Script as Hashed};
 
 /// One script.
 pub(super) struct Script {

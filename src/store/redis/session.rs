@@ -3,20 +3,11 @@
 use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::revocation::Target;
-use crate::store::Retention;
-use crate::store::Session;
-use crate::store::StoreError;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
-use crate::store::redis::forgotten;
-use crate::store::redis::keys::Named;
-use crate::store::redis::keys::Part;
-use crate::store::redis::millis;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::SESSION;
-use crate::store::redis::tokens::Announced;
-use crate::store::redis::tokens::bytes;
-use crate::store::redis::tokens::parts;
+use crate::store::redis::keys::{Named, Part};
+use crate::store::redis::script::{Call, SESSION};
+use crate::store::redis::tokens::{Announced, bytes, parts};
+use crate::store::redis::{RedisStore, codec, forgotten, millis};
+use crate::store::{Retention, Session, StoreError};
 
 /// How often others may be quicker.
 const ATTEMPTS: usize = 64;

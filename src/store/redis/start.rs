@@ -2,24 +2,13 @@
 
 use std::fmt::Write as _;
 
-use redis::Client;
-use redis::Cmd;
-use redis::ErrorKind;
-use redis::RedisError;
-use redis::ServerErrorKind;
-use redis::Value;
-use redis::cluster_routing::MultipleNodeRoutingInfo;
-use redis::cluster_routing::ResponsePolicy;
-use redis::cluster_routing::RoutingInfo;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
+use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
-use crate::store::redis::config::Address;
-use crate::store::redis::config::MOST_SHARDS;
-use crate::store::redis::config::RedisConfig;
+use crate::store::redis::config::{Address, MOST_SHARDS, RedisConfig};
 use crate::store::redis::error::RedisStartError;
-use crate::store::redis::link::Connection;
-use crate::store::redis::link::Link;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::START;
+use crate::store::redis::link::{Connection, Link};
+use crate::store::redis::script::{Call, START};
 use crate::token::DigestKey;
 
 /// What the data look like. Another number is another layout, which this version does not read.

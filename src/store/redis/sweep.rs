@@ -5,20 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use redis::Value;
 
 use crate::clock::Timestamp;
-use crate::store::StoreError;
-use crate::store::SweepBudget;
-use crate::store::Swept;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
-use crate::store::redis::keys::Id;
-use crate::store::redis::keys::Part;
-use crate::store::redis::link;
-use crate::store::redis::millis;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::DUE;
-use crate::store::redis::script::SWEEP;
-use crate::store::redis::tokens::bytes;
-use crate::store::redis::tokens::parts;
+use crate::store::redis::keys::{Id, Part};
+use crate::store::redis::script::{Call, DUE, SWEEP};
+use crate::store::redis::tokens::{bytes, parts};
+use crate::store::redis::{RedisStore, codec, link, millis};
+use crate::store::{StoreError, SweepBudget, Swept};
 
 /// How many rows one call looks at: Redis serves nobody else meanwhile.
 const ROWS: usize = 250;

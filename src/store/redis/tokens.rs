@@ -6,27 +6,13 @@ use redis::Value;
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::redis::RedisStore;
-use crate::store::redis::codec;
 use crate::store::redis::codec::Record;
-use crate::store::redis::forgotten;
-use crate::store::redis::keys::Id;
-use crate::store::redis::keys::Named;
-use crate::store::redis::keys::Part;
-use crate::store::redis::keys::kind_of;
-use crate::store::redis::link;
-use crate::store::redis::millis;
-use crate::store::redis::script::Call;
-use crate::store::redis::script::FIND;
-use crate::store::redis::script::ISSUE;
-use crate::store::redis::script::LOOK;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TargetKind;
-use crate::token::TokenDigest;
-use crate::token::TokenRecord;
-use crate::token::TokenState;
+use crate::store::redis::keys::{Id, Named, Part, kind_of};
+use crate::store::redis::script::{Call, FIND, ISSUE, LOOK};
+use crate::store::redis::{RedisStore, codec, forgotten, link, millis};
+use crate::token::{
+    Grant, NewToken, PresentedToken, TargetKind, TokenDigest, TokenRecord, TokenState,
+};
 
 /// How long a counterpart may be.
 const LONGEST_COUNTERPART: usize = 60_000;

@@ -2,21 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::testkit::client::clients::Answer;
-use crate::testkit::client::clients::Clients;
-use crate::testkit::client::clients::Login;
-use crate::testkit::client::clients::Offer;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
+use crate::testkit::client::clients::{Answer, Clients, Login, Offer};
+use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
 use crate::testkit::random::Random;
-use crate::testkit::suite::Ability;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
+use crate::testkit::suite::{Ability, NotProven, Proof, Subject, ensure};
 
 /// Let in as itself.
 fn ensure_is(login: &Login, answer: &Answer) -> Proof {

@@ -4,23 +4,18 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::client::AuthenticatedClient;
-use crate::client::ClientAuthError;
-use crate::client::ClientAuthenticator;
-use crate::client::ClientKind;
-use crate::client::Credentials;
+use crate::client::{
+    AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientKind, Credentials,
+};
 use crate::id::ClientId;
 use crate::policy::Policy;
 use crate::testkit::drive;
-use crate::testkit::fixture::Spawn;
-use crate::testkit::fixture::Task;
-use crate::testkit::suite::Ability;
-use crate::testkit::suite::NotProven;
+use crate::testkit::fixture::{Spawn, Task};
+use crate::testkit::suite::{Ability, NotProven};
 use crate::wire::basic;
 use crate::wire::basic::Scratch;
 use crate::wire::form::Form;
-use crate::wire::request::PresentedCertificate;
-use crate::wire::request::Request;
+use crate::wire::request::{PresentedCertificate, Request};
 
 /// An authenticator, and the clients that it is to let in.
 ///

@@ -31,9 +31,7 @@ mod refusing;
 
 use crate::testkit::suite::suite;
 
-pub use clients::Clients;
-pub use clients::Login;
-pub use clients::Offer;
+pub use clients::{Clients, Login, Offer};
 
 suite! {
     "ClientAuthenticator" of Clients:

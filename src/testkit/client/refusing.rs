@@ -1,13 +1,9 @@
 //! Who is not let in.
 
 use crate::client::ClientKind;
-use crate::testkit::client::clients::Answer;
-use crate::testkit::client::clients::Clients;
-use crate::testkit::client::clients::Offer;
+use crate::testkit::client::clients::{Answer, Clients, Offer};
 use crate::testkit::random::Random;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
+use crate::testkit::suite::{Proof, Subject, ensure};
 
 /// Not let in, and not for a failure of the registry.
 fn ensure_refused(who: &str, answer: &Answer) -> Proof {

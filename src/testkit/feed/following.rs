@@ -1,25 +1,14 @@
 //! Readers that begin, go on, and ask beside writers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::revocation::Target;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
-use crate::testkit::drive::yield_now;
-use crate::testkit::feed::reader::Reader;
-use crate::testkit::feed::reader::feed_of;
-use crate::testkit::feed::reader::feeding;
-use crate::testkit::feed::reader::grant_of;
+use crate::testkit::drive::{race, racer, yield_now};
+use crate::testkit::feed::reader::{Reader, feed_of, feeding, grant_of};
 use crate::testkit::random::Random;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::by_operator;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
+use crate::testkit::scene::{MINUTE, Scene, by_operator};
+use crate::testkit::suite::{Proof, Subject, ensure};
 
 const ENTRIES: usize = 60;
 

@@ -3,30 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::revocation::Target;
-use crate::store::FeedCursor;
-use crate::store::FeedEntry;
-use crate::store::RevocationFeed;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::feed::reader::Reader;
-use crate::testkit::feed::reader::feeding;
-use crate::testkit::feed::reader::grant_of;
+use crate::store::{FeedCursor, FeedEntry, RevocationFeed};
+use crate::testkit::drive::{awaits, give_up_after, never_completes};
+use crate::testkit::feed::reader::{Reader, feeding, grant_of};
 use crate::testkit::model::IN_FLIGHT;
 use crate::testkit::random::Random;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::by_operator;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenState;
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, by_operator};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken, TokenState};
 
 pub(super) async fn dropping_a_revocation_at_any_await_never_leaves_it_untold(
     subject: &dyn Subject,

@@ -3,15 +3,10 @@
 use std::sync::Arc;
 
 use crate::revocation::Target;
-use crate::store::Changes;
-use crate::store::FeedCursor;
-use crate::store::FeedEntry;
-use crate::store::RevocationFeed;
+use crate::store::{Changes, FeedCursor, FeedEntry, RevocationFeed};
 use crate::testkit::fixture::Fixture;
 use crate::testkit::scene::Scene;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
+use crate::testkit::suite::{NotProven, Subject, ensure};
 
 /// More pages than any case has entries; a feed that always says "more" would keep it for ever.
 const MOST_PAGES: usize = 20_000;

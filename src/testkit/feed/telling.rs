@@ -3,27 +3,12 @@
 use std::time::Duration;
 
 use crate::policy::Cascade;
-use crate::revocation::Actor;
-use crate::revocation::Reason;
-use crate::revocation::Revocation;
-use crate::revocation::Target;
+use crate::revocation::{Actor, Reason, Revocation, Target};
 use crate::store::Rotated;
-use crate::testkit::feed::reader::Reader;
-use crate::testkit::feed::reader::feeding;
-use crate::testkit::feed::reader::grant_of;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Told;
-use crate::testkit::scene::endpoint;
-use crate::testkit::scene::revoke_at;
-use crate::testkit::scene::targets_of;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::testkit::feed::reader::{Reader, feeding, grant_of};
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Told, endpoint, revoke_at, targets_of};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{NewToken, PresentedToken};
 
 pub(super) async fn each_revocation_is_told_as_it_was_made(subject: &dyn Subject) -> Proof {
     let (scene, feed) = feeding(subject).await?;

@@ -6,34 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::policy::Cascade;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Refused;
-use crate::store::Rotated;
-use crate::store::StoreError;
-use crate::store::TokenLedger;
-use crate::store::TokenStore;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::MILLI;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::Told;
-use crate::testkit::scene::endpoint;
-use crate::testkit::scene::exchange;
-use crate::testkit::scene::exchange_as;
-use crate::testkit::scene::revoke_at;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TargetKind;
-use crate::token::TokenKind;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::revocation::{Revocation, Revoked, Target};
+use crate::store::{Refused, Rotated, StoreError, TokenLedger, TokenStore};
+use crate::testkit::scene::{
+    DAY, MILLI, MINUTE, Scene, Seen, Told, endpoint, exchange, exchange_as, revoke_at,
+    targets_beyond_a_token,
+};
+use crate::testkit::suite::{Proof, Subject, ensure};
+use crate::token::{NewToken, PresentedToken, TargetKind, TokenKind, TokenRecord, TokenTypeHint};
 
 const NO_GRACE: Duration = Duration::ZERO;
 

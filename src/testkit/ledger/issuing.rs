@@ -1,22 +1,11 @@
 //! What `issue` records and says.
 
 use crate::revocation::Target;
-use crate::store::Issued;
-use crate::store::StoreErrorKind;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::store::{Issued, StoreErrorKind};
+use crate::testkit::drive::{awaits, give_up_after, never_completes};
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, Seen, targets_beyond_a_token};
+use crate::testkit::suite::{Proof, Subject, ensure};
+use crate::token::{NewToken, PresentedToken};
 
 pub(super) async fn issuing_says_whether_the_tokens_are_live(subject: &dyn Subject) -> Proof {
     for n in 0..6 {

@@ -1,47 +1,21 @@
 //! Exchanges beside revocations and each other, given up half way, and through other handles.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::policy::Cascade;
-use crate::revocation::Revocation;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::store::Refused;
-use crate::store::Rotated;
-use crate::store::StoreError;
-use crate::store::StoreErrorKind;
-use crate::store::TokenStore;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
+use crate::revocation::{Revocation, Revoked, Target};
+use crate::store::{Refused, Rotated, StoreError, StoreErrorKind, TokenStore};
+use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
 use crate::testkit::random::Random;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::Told;
-use crate::testkit::scene::by_operator;
-use crate::testkit::scene::endpoint;
-use crate::testkit::scene::exchange;
-use crate::testkit::scene::revoke_at;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenRecord;
-use crate::token::TokenTypeHint;
+use crate::testkit::scene::{
+    DAY, HOUR, MINUTE, Scene, Seen, Told, by_operator, endpoint, exchange, revoke_at,
+    targets_beyond_a_token,
+};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 const RACERS: usize = 4;
 const NO_GRACE: Duration = Duration::ZERO;

@@ -4,19 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::id::SessionId;
 use crate::revocation::Target;
-use crate::store::Issued;
-use crate::store::Session;
-use crate::store::StoreErrorKind;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
+use crate::store::{Issued, Session, StoreErrorKind};
+use crate::testkit::drive::{race, racer};
 use crate::testkit::random::Random;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::Scene;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
+use crate::testkit::scene::{DAY, HOUR, Scene};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::TargetKind;
 
 async fn known(scene: &Scene, id: &str) -> Result<Session, NotProven> {

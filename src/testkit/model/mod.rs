@@ -10,8 +10,7 @@ mod world;
 
 use crate::testkit::model::steps::World;
 use crate::testkit::scene::Scene;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
+use crate::testkit::suite::{Proof, Subject};
 
 pub(super) use world::IN_FLIGHT;
 

@@ -4,13 +4,9 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Seen;
-use crate::token::Grant;
-use crate::token::TargetKind;
-use crate::token::TokenKind;
+use crate::revocation::{Revoked, Target};
+use crate::testkit::scene::{MINUTE, Seen};
+use crate::token::{Grant, TargetKind, TokenKind};
 
 /// An authorization code lives ten minutes at most (RFC 6749 section 4.1.2): what it is exchanged for may come so much
 /// later than the revocation that covers it.

@@ -3,26 +3,13 @@
 use std::sync::Arc;
 
 use crate::policy::Cascade;
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MILLI;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::by_operator;
-use crate::testkit::scene::endpoint;
-use crate::testkit::scene::revoke_at;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::scene::targets_of;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::revocation::{Revoked, Target};
+use crate::testkit::scene::{
+    DAY, HOUR, MILLI, MINUTE, Scene, Seen, by_operator, endpoint, revoke_at,
+    targets_beyond_a_token, targets_of,
+};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken};
 
 /// Grant, client, user, session: everything is shared with some and not with others.
 const GRANTS: [(&str, &str, &str, &str); 6] = [

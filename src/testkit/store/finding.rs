@@ -1,19 +1,8 @@
 //! What `find` says of a token.
 
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
-use crate::token::TokenKind;
-use crate::token::TokenState;
-use crate::token::TokenTypeHint;
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, Seen};
+use crate::testkit::suite::{Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken, TokenKind, TokenState, TokenTypeHint};
 
 pub(super) async fn a_token_is_found_as_it_was_put_in(subject: &dyn Subject) -> Proof {
     let scene = Scene::new(subject).await?;

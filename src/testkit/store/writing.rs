@@ -2,32 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::revocation::Revoked;
-use crate::revocation::Target;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
-use crate::testkit::drive::yield_now;
+use crate::revocation::{Revoked, Target};
+use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
 use crate::testkit::random::Random;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::by_operator;
-use crate::testkit::scene::ensure_dead;
-use crate::testkit::scene::ensure_live;
-use crate::testkit::scene::seen;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::scene::targets_of;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::testkit::scene::{
+    DAY, MINUTE, Scene, Seen, by_operator, ensure_dead, ensure_live, seen, targets_beyond_a_token,
+    targets_of,
+};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken};
 
 const RACERS: usize = 4;
 

@@ -3,26 +3,13 @@
 use std::time::Duration;
 
 use crate::revocation::Target;
-use crate::store::Issued;
-use crate::store::Rotated;
-use crate::store::Session;
+use crate::store::{Issued, Rotated, Session};
 use crate::testkit::model::IN_FLIGHT;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MILLI;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::Told;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::scene::targets_of;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::testkit::scene::{
+    DAY, HOUR, MILLI, MINUTE, Scene, Seen, Told, targets_beyond_a_token, targets_of,
+};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken};
 
 async fn sweeping(subject: &dyn Subject) -> Result<Scene, NotProven> {
     let scene = Scene::with_ledger(subject).await?;

@@ -5,28 +5,13 @@ use std::time::Duration;
 
 use crate::revocation::Target;
 use crate::store::SweepBudget;
-use crate::testkit::drive::awaits;
-use crate::testkit::drive::give_up_after;
-use crate::testkit::drive::never_completes;
-use crate::testkit::drive::race;
-use crate::testkit::drive::racer;
-use crate::testkit::drive::yield_now;
+use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
 use crate::testkit::random::Random;
-use crate::testkit::scene::DAY;
-use crate::testkit::scene::HOUR;
-use crate::testkit::scene::MINUTE;
-use crate::testkit::scene::Scene;
-use crate::testkit::scene::Seen;
-use crate::testkit::scene::by_operator;
-use crate::testkit::scene::ensure_live;
-use crate::testkit::scene::targets_beyond_a_token;
-use crate::testkit::suite::NotProven;
-use crate::testkit::suite::Proof;
-use crate::testkit::suite::Subject;
-use crate::testkit::suite::ensure;
-use crate::token::Grant;
-use crate::token::NewToken;
-use crate::token::PresentedToken;
+use crate::testkit::scene::{
+    DAY, HOUR, MINUTE, Scene, Seen, by_operator, ensure_live, targets_beyond_a_token,
+};
+use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
+use crate::token::{Grant, NewToken, PresentedToken};
 
 /// Long enough for every store to have forgotten what expired.
 const AGES: Duration = DAY.saturating_mul(20 * 365);

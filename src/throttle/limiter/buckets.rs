@@ -5,9 +5,7 @@
 //! lost with them; then those in which one failure was counted; and one that is exhausted goes last. There is no
 //! sweep, no list and no allocation: each call looks at eight places that lie side by side.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The places of one key: two cache lines of buckets.
 pub(super) const WAYS: usize = 8;

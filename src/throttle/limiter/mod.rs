@@ -1,19 +1,13 @@
 //! The shipped throttle: quotas, and buckets that are counted in.
 
 use std::fmt;
-use std::hash::BuildHasher;
-use std::hash::Hash;
-use std::hash::RandomState;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::throttle::Caller;
-use crate::throttle::Misuse;
-use crate::throttle::SlowDown;
-use crate::throttle::Throttle;
+use crate::throttle::{Caller, Misuse, SlowDown, Throttle};
 
 mod buckets;
 mod quota;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use governor::state::NotKeyed;
-use governor::state::StateStore;
+use governor::state::{NotKeyed, StateStore};
 
 /// So many at once, and after that one for each time that passes.
 ///

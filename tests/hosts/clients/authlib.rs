@@ -1,21 +1,13 @@
 //! Authlib's `OAuth2Session` on `requests`, in Python.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::clients::ODD_SECRET;
-use crate::clients::PLAIN_SECRET;
-use crate::clients::Party;
-use crate::clients::another_credential_is_no_proof;
-use crate::clients::ask;
-use crate::clients::assert_refuses;
-use crate::clients::assert_revokes;
-use crate::clients::fapi2_refuses_the_rest;
-use crate::clients::fapi2_takes_three_algorithms;
-use crate::clients::introspection_sees_the_token_die;
-use crate::clients::issuer;
 use crate::clients::library::Library;
-use crate::clients::start;
+use crate::clients::{
+    ODD_SECRET, PLAIN_SECRET, Party, another_credential_is_no_proof, ask, assert_refuses,
+    assert_revokes, fapi2_refuses_the_rest, fapi2_takes_three_algorithms,
+    introspection_sees_the_token_die, issuer, start,
+};
 
 /// Every algorithm that the server offers too, `EdDSA` by its name before and after RFC 9864.
 const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];

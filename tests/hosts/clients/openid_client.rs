@@ -2,17 +2,11 @@
 
 use serde_json::json;
 
-use crate::clients::ODD_SECRET;
-use crate::clients::Party;
-use crate::clients::another_credential_is_no_proof;
-use crate::clients::ask;
-use crate::clients::assert_revokes;
-use crate::clients::fapi2_refuses_the_rest;
-use crate::clients::fapi2_takes_three_algorithms;
-use crate::clients::introspection_sees_the_token_die;
-use crate::clients::issuer;
 use crate::clients::library::Library;
-use crate::clients::start;
+use crate::clients::{
+    ODD_SECRET, Party, another_credential_is_no_proof, ask, assert_revokes, fapi2_refuses_the_rest,
+    fapi2_takes_three_algorithms, introspection_sees_the_token_die, issuer, start,
+};
 
 /// Every algorithm that it signs with, by the name that the tests and RFC 7591 know it by.
 const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];

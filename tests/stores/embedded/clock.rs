@@ -2,31 +2,14 @@
 
 use std::time::Duration;
 
-use annul::ClientId;
-use annul::EmbeddedStore;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::TokenState;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Rotated, Rotation, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{
+    ClientId, EmbeddedStore, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked, Target,
+    TokenState,
+};
 
-use crate::DAY;
-use crate::NOW;
 use crate::folder::Folder;
-use crate::is_revoked;
-use crate::issue;
-use crate::key;
-use crate::revoke;
-use crate::state;
+use crate::{DAY, NOW, is_revoked, issue, key, revoke, state};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

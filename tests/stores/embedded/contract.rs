@@ -3,15 +3,9 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use annul::EmbeddedStore;
-use annul::Namespace;
 use annul::store::StoreError;
-use annul::testkit::Fixture;
-use annul::testkit::Suite;
-use annul::testkit::feed;
-use annul::testkit::ledger;
-use annul::testkit::store;
-use annul::testkit::sweep;
+use annul::testkit::{Fixture, Suite, feed, ledger, store, sweep};
+use annul::{EmbeddedStore, Namespace};
 
 use crate::folder::Folder;
 use crate::key;

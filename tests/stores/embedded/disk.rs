@@ -3,36 +3,19 @@
 use std::fs;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::EmbeddedStore;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Stopwatch;
-use annul::SystemStopwatch;
-use annul::Target;
-use annul::TokenState;
-use annul::store::Changes;
-use annul::store::FeedPage;
-use annul::store::RevocationFeed;
-use annul::store::StoreError;
-use annul::store::StoreErrorKind;
-use annul::store::TokenStore;
-use annul::store::embedded::EmbeddedOptions;
-use annul::store::embedded::OpenError;
+use annul::store::embedded::{EmbeddedOptions, OpenError};
+use annul::store::{Changes, FeedPage, RevocationFeed, StoreError, StoreErrorKind, TokenStore};
+use annul::{
+    EmbeddedStore, Reason, Revocation, Revoked, Stopwatch, SystemStopwatch, Target, TokenState,
+};
 
-use crate::NOW;
 use crate::folder::Folder;
-use crate::is_revoked;
-use crate::issue;
-use crate::key;
-use crate::revoke;
-use crate::state;
+use crate::{NOW, is_revoked, issue, key, revoke, state};
 
 /// Long enough for a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,9 +1,7 @@
 //! A folder of its own for each test.
 
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gone when it is dropped, with everything in it.
 pub(crate) struct Folder(PathBuf);

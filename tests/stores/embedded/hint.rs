@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use annul::EmbeddedStore;
-use annul::store::Changes;
-use annul::store::FeedCursor;
-use annul::store::RevocationFeed;
+use annul::store::{Changes, FeedCursor, RevocationFeed};
 
 use crate::folder::Folder;
-use crate::key;
-use crate::revoke;
+use crate::{key, revoke};
 
 /// Long enough for a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);

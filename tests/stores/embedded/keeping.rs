@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-use annul::EmbeddedStore;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::store::Changes;
-use annul::store::RevocationFeed;
-use annul::store::Session;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenStore;
+use annul::store::{Changes, RevocationFeed, Session, Sweep, SweepBudget, TokenStore};
+use annul::{EmbeddedStore, Reason, Revocation, Target};
 
-use crate::NOW;
 use crate::folder::Folder;
-use crate::is_revoked;
-use crate::issue;
-use crate::key;
-use crate::state;
+use crate::{NOW, is_revoked, issue, key, state};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -3,35 +3,17 @@
 //! The child is this test binary. It tells its parent by a pipe what was acknowledged, and dies where it is.
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::ChildStdout;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::ClientId;
-use annul::EmbeddedStore;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::TokenState;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
+use annul::store::{Rotated, Rotation, Sweep, SweepBudget, TokenLedger};
+use annul::{ClientId, EmbeddedStore, Grant, NewToken, PresentedToken, TokenState};
 
-use crate::DAY;
-use crate::NOW;
 use crate::folder::Folder;
-use crate::is_revoked;
-use crate::key;
-use crate::revoke;
-use crate::state;
+use crate::{DAY, NOW, is_revoked, key, revoke, state};
 
 const FOLDER: &str = "ANNUL_TEST_FOLDER";
 const ROUND: &str = "ANNUL_TEST_ROUND";

@@ -17,20 +17,11 @@ mod sweeping;
 
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenState;
-use annul::store::Issued;
-use annul::store::StoreError;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Issued, StoreError, TokenLedger, TokenStore};
+use annul::{
+    DigestKey, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked, Target, Timestamp,
+    TokenState,
+};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use annul::DigestKey;
-use annul::EmbeddedStore;
 use annul::store::embedded::OpenError;
+use annul::{DigestKey, EmbeddedStore};
 
 use crate::folder::Folder;
-use crate::is_revoked;
-use crate::issue;
-use crate::key;
 use crate::kill::Child;
-use crate::revoke;
-use crate::state;
+use crate::{is_revoked, issue, key, revoke, state};
 
 /// Every file in a folder, its length and when it was written.
 fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {

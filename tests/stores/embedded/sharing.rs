@@ -5,9 +5,7 @@ use std::sync::Arc;
 use annul::EmbeddedStore;
 
 use crate::folder::Folder;
-use crate::issue;
-use crate::key;
-use crate::revoke;
+use crate::{issue, key, revoke};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_who_come_at_once_share_their_fsyncs() {

@@ -2,21 +2,12 @@
 
 use std::time::Duration;
 
-use annul::EmbeddedStore;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Revoked;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
 use annul::store::embedded::EmbeddedOptions;
+use annul::store::{Sweep, SweepBudget, TokenLedger};
+use annul::{EmbeddedStore, Grant, NewToken, PresentedToken, Revoked};
 
-use crate::DAY;
-use crate::NOW;
 use crate::folder::Folder;
-use crate::key;
-use crate::revoke;
+use crate::{DAY, NOW, key, revoke};
 
 const EXPIRED: usize = 60_000;
 

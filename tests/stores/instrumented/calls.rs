@@ -4,47 +4,19 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use annul::ClientId;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::Namespace;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::SessionId;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::store::Changes;
-use annul::store::FeedCursor;
-use annul::store::Issued;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::Swept;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
-use annul::store::instrumented::Instrumented;
-use annul::store::instrumented::Observer;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
-use annul::testkit::feed;
-use annul::testkit::ledger;
-use annul::testkit::store;
-use annul::testkit::sweep;
+use annul::store::instrumented::{Instrumented, Observer};
+use annul::store::{
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
+use annul::{
+    ClientId, FakeClock, Grant, MemoryStore, Namespace, NewToken, PresentedToken, Reason,
+    Revocation, Revoked, SessionId, Target, Timestamp, TokenRecord, TokenTypeHint,
+};
 use async_trait::async_trait;
 
 use crate::Notes;

@@ -7,12 +7,10 @@ mod calls;
 mod recorded;
 mod traced;
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::store::instrumented::Observation;
-use annul::store::instrumented::Observer;
+use annul::store::instrumented::{Observation, Observer};
 
 /// What an observer is told, in a form that can be compared and printed.
 pub(crate) type Told = (&'static str, &'static str, Duration, Option<usize>, Option<String>);

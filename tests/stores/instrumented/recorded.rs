@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use annul::store::instrumented::MetricsObserver;
-use metrics_util::debugging::DebugValue;
-use metrics_util::debugging::DebuggingRecorder;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
-use crate::calls::SECRETS;
-use crate::calls::a_round;
+use crate::calls::{SECRETS, a_round};
 
 type Series = (String, BTreeMap<String, String>);
 

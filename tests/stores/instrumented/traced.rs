@@ -1,15 +1,13 @@
 //! What `tracing` is told, as its own formatter writes it.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use annul::store::instrumented::TracingObserver;
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::calls::SECRETS;
-use crate::calls::a_round;
+use crate::calls::{SECRETS, a_round};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);

@@ -4,21 +4,12 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::FakeClock;
-use annul::MemoryStore;
-use annul::Namespace;
-use annul::Timestamp;
 use annul::store::Layered;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
-use annul::testkit::feed;
-use annul::testkit::ledger;
-use annul::testkit::store;
-use annul::testkit::sweep;
+use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
+use annul::{FakeClock, MemoryStore, Namespace, Timestamp};
 
-use crate::YEAR;
-use crate::key;
 use crate::slow::Slow;
+use crate::{YEAR, key};
 
 type Layer = Arc<Layered<Slow<MemoryStore>>>;
 

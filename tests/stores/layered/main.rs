@@ -10,20 +10,11 @@ mod slow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::FakeClock;
-use annul::Grant;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Target;
-use annul::Timestamp;
-use annul::TokenState;
-use annul::store::Layered;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Layered, TokenLedger, TokenStore};
+use annul::{
+    DigestKey, FakeClock, Grant, MemoryStore, NewToken, PresentedToken, Reason, Revocation, Target,
+    Timestamp, TokenState,
+};
 
 use crate::slow::Slow;
 

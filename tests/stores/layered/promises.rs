@@ -3,32 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::ClientId;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Revocation;
-use annul::Revoked;
-use annul::Target;
-use annul::TokenState;
-use annul::store::Layered;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::StoreErrorKind;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{Layered, Rotated, Rotation, StoreErrorKind, TokenLedger, TokenStore};
+use annul::{
+    ClientId, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked, Target, TokenState,
+};
 
-use crate::MINUTE;
-use crate::NOON;
-use crate::SECOND;
-use crate::Setting;
-use crate::access;
-use crate::grant;
-use crate::is_good;
-use crate::key;
-use crate::operator;
-use crate::refresh;
+use crate::{MINUTE, NOON, SECOND, Setting, access, grant, is_good, key, operator, refresh};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

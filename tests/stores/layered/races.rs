@@ -1,46 +1,20 @@
 //! What runs beside a revocation: one step at a time, and on threads.
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use annul::Authority;
-use annul::ClientId;
-use annul::FakeClock;
-use annul::MemoryStore;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Request;
-use annul::Stopwatch;
-use annul::Target;
-use annul::TokenState;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
-use annul::profile;
-use annul::store::Layered;
-use annul::store::Rotation;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
+use annul::store::{Layered, Rotation, TokenLedger, TokenStore};
+use annul::{
+    Authority, ClientId, FakeClock, MemoryStore, NewToken, PresentedToken, Request, Stopwatch,
+    Target, TokenState, profile,
+};
 
-use crate::MINUTE;
-use crate::NOON;
-use crate::SECOND;
-use crate::Setting;
-use crate::YEAR;
-use crate::access;
-use crate::grant;
-use crate::is_good;
-use crate::key;
-use crate::operator;
-use crate::refresh;
-use crate::slow::step;
-use crate::slow::until_done;
+use crate::slow::{step, until_done};
+use crate::{MINUTE, NOON, SECOND, Setting, YEAR, access, grant, is_good, key, operator, refresh};
 
 #[tokio::test]
 async fn an_answer_from_before_a_revocation_that_arrives_after_it_is_not_believed() {

@@ -3,35 +3,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::task::{Context, Poll, Waker};
 
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Revocation;
-use annul::Revoked;
-use annul::SessionId;
-use annul::Timestamp;
-use annul::TokenRecord;
-use annul::TokenTypeHint;
-use annul::store::Changes;
-use annul::store::FeedCursor;
-use annul::store::Issued;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::Swept;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
+};
+use annul::{
+    Grant, NewToken, PresentedToken, Revocation, Revoked, SessionId, Timestamp, TokenRecord,
+    TokenTypeHint,
+};
 use async_trait::async_trait;
 
 #[derive(Clone, Debug)]

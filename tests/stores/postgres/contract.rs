@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use annul::Namespace;
-use annul::PresentedToken;
-use annul::Target;
-use annul::store::PostgresStore;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
-use annul::testkit;
+use annul::store::{PostgresStore, TokenLedger, TokenStore};
+use annul::{Namespace, PresentedToken, Target, testkit};
 
 use crate::server;
-use crate::tenancy::Place;
-use crate::tenancy::fresh;
-use crate::words::at;
-use crate::words::grant;
-use crate::words::is_revoked;
-use crate::words::operator;
-use crate::words::refresh;
+use crate::tenancy::{Place, fresh};
+use crate::words::{at, grant, is_revoked, operator, refresh};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_finds_and_revokes_as_a_token_store_must() {

@@ -2,37 +2,21 @@
 //! time; and service resumes by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use annul::PresentedToken;
-use annul::Target;
-use annul::store::PostgresStore;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::StoreError;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{
+    PostgresStore, Rotated, Rotation, StoreError, StoreErrorKind, Sweep, SweepBudget, TokenLedger,
+    TokenStore,
+};
+use annul::{PresentedToken, Target};
 use tokio::task::JoinHandle;
 
-use crate::proxy::Proxy;
-use crate::proxy::Way;
+use crate::proxy::{Proxy, Way};
 use crate::server;
 use crate::server::Server;
 use crate::tenancy::Place;
-use crate::words::access;
-use crate::words::at;
-use crate::words::follow;
-use crate::words::grant;
-use crate::words::is_revoked;
-use crate::words::of_grant;
-use crate::words::operator;
-use crate::words::refresh;
+use crate::words::{access, at, follow, grant, is_revoked, of_grant, operator, refresh};
 
 /// What each call may take.
 const WITHIN: Duration = Duration::from_millis(800);

@@ -3,37 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::Namespace;
-use annul::PresentedToken;
-use annul::Revoked;
-use annul::Target;
-use annul::TargetKind;
-use annul::store::Changes;
-use annul::store::FeedEntry;
-use annul::store::Issued;
-use annul::store::PostgresStore;
-use annul::store::RevocationFeed;
-use annul::store::Session;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
-use tokio_postgres::AsyncMessage;
-use tokio_postgres::Client;
-use tokio_postgres::NoTls;
+use annul::store::{
+    Changes, FeedEntry, Issued, PostgresStore, RevocationFeed, Session, StoreErrorKind, Sweep,
+    SweepBudget, TokenLedger, TokenStore,
+};
+use annul::{Namespace, PresentedToken, Revoked, Target, TargetKind};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::server;
 use crate::tenancy::Place;
-use crate::words::at;
-use crate::words::follow;
-use crate::words::grant;
-use crate::words::is_revoked;
-use crate::words::of_grant;
-use crate::words::operator;
-use crate::words::refresh;
-use crate::words::revoke_own;
-use crate::words::session;
+use crate::words::{
+    at, follow, grant, is_revoked, of_grant, operator, refresh, revoke_own, session,
+};
 
 /// A store with patience for so many milliseconds.
 async fn store(place: &Place, millis: u64) -> PostgresStore {

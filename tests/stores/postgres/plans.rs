@@ -2,28 +2,14 @@
 
 use std::sync::Arc;
 
-use annul::Namespace;
-use annul::PresentedToken;
-use annul::Target;
-use annul::store::PostgresStore;
-use annul::store::Rotation;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{PostgresStore, Rotation, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{Namespace, PresentedToken, Target};
 use tokio_postgres::Client;
 
 use crate::server;
 use crate::server::Server;
 use crate::tenancy::Place;
-use crate::words::access;
-use crate::words::at;
-use crate::words::follow;
-use crate::words::grant;
-use crate::words::operator;
-use crate::words::refresh;
-use crate::words::revoke_own;
-use crate::words::session;
+use crate::words::{access, at, follow, grant, operator, refresh, revoke_own, session};
 
 const LARGE: [&str; 4] = ["annul_entry", "annul_family", "annul_session", "annul_token"];
 

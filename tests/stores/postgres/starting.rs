@@ -3,24 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::PresentedToken;
-use annul::store::PostgresConfig;
-use annul::store::PostgresError;
-use annul::store::PostgresStore;
-use annul::store::RevocationFeed;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenStore;
+use annul::store::{
+    PostgresConfig, PostgresError, PostgresStore, RevocationFeed, StoreErrorKind, Sweep,
+    SweepBudget, TokenStore,
+};
+use annul::{DigestKey, PresentedToken};
 
 use crate::server;
-use crate::server::Server;
-use crate::server::free_port;
-use crate::tenancy::Place;
-use crate::tenancy::key;
-use crate::words::at as minutes;
-use crate::words::of_grant;
+use crate::server::{Server, free_port};
+use crate::tenancy::{Place, key};
+use crate::words::{at as minutes, of_grant};
 
 /// The error, and that it tells what to do without telling a password.
 async fn refused(config: PostgresConfig, says: &[&str]) -> PostgresError {

@@ -1,17 +1,12 @@
 //! A schema for each fixture, and a role that owns it: what one of them does is nobody else's, and is counted apart.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::Namespace;
-use annul::store::PostgresConfig;
-use annul::store::PostgresStore;
-use annul::store::StoreError;
+use annul::store::{PostgresConfig, PostgresStore, StoreError};
 use annul::testkit::Fixture;
+use annul::{DigestKey, Namespace};
 use tokio_postgres::Client;
 
 use crate::server;

@@ -2,33 +2,15 @@
 
 use std::time::Duration;
 
-use annul::Authority;
-use annul::Cascade;
-use annul::FakeClock;
-use annul::Grant;
-use annul::NewToken;
-use annul::Policy;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::Request;
-use annul::Revocation;
-use annul::Target;
-use annul::Timestamp;
-use annul::Verdict;
-use annul::client::AuthMethod;
-use annul::client::Client;
-use annul::client::ClientMetadata;
-use annul::client::ClientTable;
-use annul::client::RegisteredClients;
+use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
 use annul::policy::CascadePolicy;
-use annul::store::Changes;
-use annul::store::FeedCursor;
-use annul::store::FeedEntry;
-use annul::store::PostgresStore;
-use annul::store::RevocationFeed;
-use annul::store::Session;
-use annul::store::StoreError;
-use annul::store::TokenStore;
+use annul::store::{
+    Changes, FeedCursor, FeedEntry, PostgresStore, RevocationFeed, Session, StoreError, TokenStore,
+};
+use annul::{
+    Authority, Cascade, FakeClock, Grant, NewToken, Policy, PresentedToken, Reason, Request,
+    Revocation, Target, Timestamp, Verdict,
+};
 
 /// Minutes after the beginning of all tests.
 pub(crate) fn at(minutes: u64) -> Timestamp {

@@ -1,38 +1,21 @@
 //! The contract suites, on a single server and on a Cluster of three.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::Grant;
-use annul::Namespace;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::store::Changes;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::StoreError;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
-use annul::testkit;
-use annul::testkit::Ability;
-use annul::testkit::Fixture;
+use annul::store::{
+    Changes, RevocationFeed, Rotated, Rotation, StoreError, TokenLedger, TokenStore,
+};
+use annul::testkit::{Ability, Fixture};
+use annul::{
+    Clock, DigestKey, Grant, Namespace, NewToken, PresentedToken, Reason, RedisStore, Revocation,
+    SystemClock, Target, testkit,
+};
 
 use crate::load::is_good;
-use crate::servers::Cluster;
-use crate::servers::Server;
-use crate::servers::commands;
-use crate::servers::contents;
+use crate::servers::{Cluster, Server, commands, contents};
 
 /// Each case finds an empty store: a prefix of its own.
 struct Engine {

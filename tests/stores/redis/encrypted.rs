@@ -4,16 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use annul::DigestKey;
-use annul::RedisStore;
-use annul::store::redis::RedisConfig;
-use annul::store::redis::RedisStartError;
+use annul::store::redis::{RedisConfig, RedisStartError};
+use annul::{DigestKey, RedisStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::load::is_good;
-use crate::load::issue;
-use crate::load::revoke;
+use crate::load::{is_good, issue, revoke};
 use crate::servers::Server;
 
 const URL: &str = "ANNUL_TEST_REDIS_URL";

@@ -2,29 +2,14 @@
 
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::RedisStore;
-use annul::SystemClock;
-use annul::store::Changes;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::StoreErrorKind;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
 use annul::store::redis::RedisConfig;
+use annul::store::{
+    Changes, RevocationFeed, Rotated, Rotation, StoreErrorKind, Sweep, SweepBudget, TokenLedger,
+};
+use annul::{Clock, DigestKey, NewToken, PresentedToken, RedisStore, SystemClock};
 
-use crate::load::Load;
-use crate::load::is_good;
-use crate::load::issue;
-use crate::load::revoke;
-use crate::servers::Cluster;
-use crate::servers::Server;
-use crate::servers::wait_until;
+use crate::load::{Load, is_good, issue, revoke};
+use crate::servers::{Cluster, Server, wait_until};
 
 fn config(url: String) -> RedisConfig {
     RedisConfig::new(url, DigestKey::new(&[7; 32])).timeout(Duration::from_secs(1))

@@ -2,23 +2,12 @@
 
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::store::Issued;
-use annul::store::Retention;
-use annul::store::Rotation;
-use annul::store::Session;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
+use annul::store::{Issued, Retention, Rotation, Session, TokenLedger, TokenStore};
+use annul::{
+    Clock, DigestKey, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock,
+    Target,
+};
 
 use crate::servers::Server;
 

@@ -1,26 +1,13 @@
 //! Callers that issue, revoke and look, for as long as a fault lasts, and remember what they were told.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use annul::Clock;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::store::StoreError;
-use annul::store::StoreErrorKind;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
+use annul::store::{StoreError, StoreErrorKind, TokenLedger, TokenStore};
+use annul::{
+    Clock, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock, Target,
+};
 use tokio::task::JoinHandle;
 
 /// Longer than the store's own time-out by what a busy machine takes, and far shorter than any fault lasts.

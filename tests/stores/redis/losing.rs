@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::Timestamp;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
+use annul::store::{Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::{
+    Clock, DigestKey, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock,
+    Target, Timestamp,
+};
 
 use crate::load::is_good;
 use crate::servers::Server;

@@ -3,27 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::Grant;
-use annul::NewToken;
-use annul::PresentedToken;
-use annul::Reason;
-use annul::RedisStore;
-use annul::Revocation;
-use annul::SystemClock;
-use annul::Target;
-use annul::store::Changes;
-use annul::store::RevocationFeed;
-use annul::store::Rotated;
-use annul::store::Rotation;
-use annul::store::TokenLedger;
-use annul::store::TokenStore;
 use annul::store::redis::RedisConfig;
+use annul::store::{Changes, RevocationFeed, Rotated, Rotation, TokenLedger, TokenStore};
+use annul::{
+    Clock, DigestKey, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock,
+    Target,
+};
 
 use crate::load::is_good;
-use crate::servers::Cluster;
-use crate::servers::Server;
+use crate::servers::{Cluster, Server};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -3,19 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use redis::Client;
-use redis::Value;
-use rustix::process::Pid;
-use rustix::process::Signal;
-use rustix::process::kill_process;
+use redis::{Client, Value};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take for what it always does at last.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,21 +2,12 @@
 
 use std::time::Duration;
 
-use annul::Clock;
-use annul::DigestKey;
-use annul::RedisStore;
-use annul::SystemClock;
-use annul::store::RevocationFeed;
-use annul::store::Sweep;
-use annul::store::SweepBudget;
-use annul::store::redis::RedisConfig;
-use annul::store::redis::RedisStartError;
+use annul::store::redis::{RedisConfig, RedisStartError};
+use annul::store::{RevocationFeed, Sweep, SweepBudget};
+use annul::{Clock, DigestKey, RedisStore, SystemClock};
 
-use crate::load::is_good;
-use crate::load::issue;
-use crate::load::revoke;
-use crate::servers::Server;
-use crate::servers::wait_until;
+use crate::load::{is_good, issue, revoke};
+use crate::servers::{Server, wait_until};
 
 fn config(url: impl Into<String>) -> RedisConfig {
     RedisConfig::new(url, DigestKey::new(&[7; 32])).timeout(Duration::from_millis(250))
