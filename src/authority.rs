@@ -7,13 +7,15 @@ use crate::client::{
     AuthenticatedClient, ClientAuthError, ClientAuthenticator, ClientKind, Credentials,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Endpoint, Event, EventSink, NoEvents};
+use crate::ownership::{Claim, OwnedToken};
 use crate::policy::Policy;
 use crate::revocation::{Revocation, Revoked};
-use crate::store::{Claim, OwnedToken, StoreError, StoreErrorKind, TokenStore};
+use crate::store::{Sweep, SweepBudget, Swept, TokenStore};
 use crate::throttle::{Caller, Misuse, SlowDown, Throttle};
 use crate::token::{PresentedToken, TokenRecord, Verdict};
-use crate::wire::basic::{Scratch, has_control};
+use crate::wire::basic::Scratch;
 use crate::wire::cors;
 use crate::wire::cors::OriginRegistry;
 use crate::wire::error::EndpointError;
@@ -125,12 +127,50 @@ impl Authority {
     ///
     /// - [`StoreError`]: it may or may not have been applied. Apply it again: that is safe.
     pub async fn revoke(&self, revocation: Revocation) -> Result<Revoked, StoreError> {
+        let revocation = revocation.recorded_by(self.now());
         let applied = self.0.store.revoke(&revocation).await;
         match &applied {
             Ok(outcome) => self.revoked(&revocation, *outcome),
             Err(_) => self.emit(&Event::StoreFailed { endpoint: None }),
         }
         applied
+    }
+
+    /// Sweeps a store by the authority's clock, and reports a clock that leaps to the event sink: for the host's timer.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use annul::client::RegisteredClients;
+    /// use annul::store::SweepBudget;
+    /// use annul::{Authority, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), annul::store::StoreError> {
+    /// let store = Arc::new(MemoryStore::new());
+    /// let authority = Authority::new(Arc::clone(&store), RegisteredClients::default());
+    /// // Once a minute:
+    /// while authority.sweep(&store, SweepBudget::default()).await?.more {}
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError`]: nothing or a part was removed; call again later.
+    pub async fn sweep(
+        &self,
+        store: &(impl Sweep + ?Sized),
+        budget: SweepBudget,
+    ) -> Result<Swept, StoreError> {
+        let swept = store.sweep(self.now(), budget).await;
+        match &swept {
+            Ok(Swept { clock_leap: Some(ahead), .. }) => {
+                self.emit(&Event::ClockLeaped { ahead: *ahead });
+            }
+            Ok(_) => {}
+            Err(_) => self.emit(&Event::StoreFailed { endpoint: None }),
+        }
+        swept
     }
 
     /// Whether a token is still good: for resource servers in the same process.
@@ -205,8 +245,7 @@ impl Authority {
     /// The store to look a presented token up in; none where it cannot be there: a token this long, or with
     /// characters that no token has, is not ours and costs no look-up.
     pub(crate) fn store_for(&self, token: &str) -> Option<&dyn TokenStore> {
-        let plausible = token.len() <= self.0.policy.limits.token_bytes && !has_control(token);
-        plausible.then_some(self.0.store.as_ref())
+        PresentedToken::new(token).check().is_ok().then_some(self.0.store.as_ref())
     }
 
     /// Tells of a token that no store knows.
@@ -386,6 +425,7 @@ impl From<StoreError> for EndpointError {
                 Self::Unavailable { retry_after: error.suggested_retry() }
             }
             StoreErrorKind::Corrupt => Self::ServerError,
+            StoreErrorKind::Unsupported => Self::UnsupportedTokenType,
         }
     }
 }

@@ -42,6 +42,14 @@ impl Timestamp {
         self.0
     }
 
+    /// How far apart two instants are, whichever is first.
+    ///
+    /// For what was near a kept instant: a clock may have been set back since, or be another machine's.
+    #[must_use]
+    pub const fn distance(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     pub const fn as_unix_seconds(self) -> u64 {
         self.0 / 1000

@@ -1,6 +1,7 @@
 //! What the endpoints tell the host's audit log: facts, never tokens or secrets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::ClientId;
 use crate::revocation::{Revocation, Revoked};
@@ -26,6 +27,12 @@ pub enum Event<'a> {
     ClientAuthenticationFailed {
         /// Where.
         endpoint: Endpoint,
+    },
+    /// A sweep found the clock further ahead than it believes, and removed nothing. Look at the clock; if it is right, the
+    /// sweeps believe it after a while.
+    ClockLeaped {
+        /// By how much it is ahead of the latest time that the store has seen.
+        ahead: Duration,
     },
     /// A client presented a token that is another client's. It was not shown, and not revoked unless the policy takes
     /// possession as proof.
@@ -79,6 +86,7 @@ impl Event<'_> {
                 Some(revocation.target().kind())
             }
             Self::ClientAuthenticationFailed { .. }
+            | Self::ClockLeaped { .. }
             | Self::ForeignToken { .. }
             | Self::Revoked { outcome: Revoked::Already, .. }
             | Self::StoreFailed { .. }

@@ -64,7 +64,7 @@
 //!
 //! Two values on the way are proofs: an [`AuthenticatedClient`](client::AuthenticatedClient) comes out of
 //! credentials that an authenticator accepted, and a client's [`Revocation`] out of an
-//! [`OwnedToken`](store::OwnedToken). An endpoint that skips a check does not compile.
+//! [`OwnedToken`](OwnedToken). An endpoint that skips a check does not compile.
 //!
 //! # Bring your own store
 //!
@@ -151,6 +151,7 @@
 
 // ── 0 ground
 mod clock;
+mod error;
 mod id;
 mod issuer;
 mod secret;
@@ -175,6 +176,7 @@ mod authority;
 mod introspect;
 mod logout;
 pub mod metadata;
+mod ownership;
 mod revoke;
 // ── 5 edges
 pub mod guide;
@@ -190,8 +192,9 @@ pub use id::{ClientId, GrantId, Namespace, SessionId, Subject};
 pub use introspect::handle_introspect;
 pub use issuer::{InvalidUrl, Issuer};
 pub use logout::handle_logout;
+pub use ownership::OwnedToken;
 pub use policy::{Cascade, LogoutSuccess, Policy};
-pub use revocation::{Actor, Reason, Revocation, Revoked, Target};
+pub use revocation::{Actor, Reason, Revocation, Revoked, Target, TargetKind};
 pub use revoke::handle_revoke;
 pub use secret::{PresentedSecret, Secret};
 #[cfg(feature = "embedded")]
@@ -201,8 +204,8 @@ pub use store::MemoryStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
 pub use token::{
-    DigestKey, Grant, NewToken, PresentedToken, TargetKind, TokenDigest, TokenId, TokenKind,
-    TokenRecord, TokenState, TokenTypeHint, Verdict,
+    DigestKey, Grant, NewToken, PresentedToken, TokenDigest, TokenId, TokenKind, TokenRecord,
+    TokenState, TokenTypeHint, Unpresentable, Verdict,
 };
 pub use wire::request::Request;
 pub use wire::response::Response;

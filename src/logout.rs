@@ -2,8 +2,8 @@
 
 use crate::authority::Authority;
 use crate::event::{Endpoint, Event};
+use crate::ownership::Claim;
 use crate::policy::{LogoutSuccess, LogoutUnknown, Policy};
-use crate::store::Claim;
 use crate::token::{PresentedToken, TokenKind, TokenTypeHint};
 use crate::wire::basic::Scratch;
 use crate::wire::error::{EndpointError, Flaw, TokenFlaw};

@@ -365,6 +365,9 @@ pub enum Wording {
 }
 
 /// Limits on what a request may contain. A request beyond one of them costs no look-up.
+///
+/// How long a token may be is no setting: [`PresentedToken::MAX_BYTES`](crate::PresentedToken::MAX_BYTES) holds for what is
+/// issued and for what is looked up, so that nothing is issued that cannot be revoked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -375,13 +378,10 @@ pub struct Limits {
     pub pairs: usize,
     /// The longest decoded name or value other than a token's, in bytes; longer is 400. Default: 8 192.
     pub value_bytes: usize,
-    /// The longest token that is looked up, in bytes. A longer one cannot be ours: it is answered as any
-    /// unknown token, without hashing it. Default: 16 384.
-    pub token_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 131_072, pairs: 64, value_bytes: 8_192, token_bytes: 16_384 }
+        Self { body_bytes: 131_072, pairs: 64, value_bytes: 8_192 }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::authority::Authority;
 use crate::event::{Endpoint, Event};
+use crate::ownership::Claim;
 use crate::policy::{CheckOrder, Policy, UnknownToken};
 use crate::revocation::{Revoked, Target};
-use crate::store::Claim;
 use crate::token::{PresentedToken, TokenKind, TokenRecord, TokenState, TokenTypeHint};
 use crate::wire::basic::Scratch;
 use crate::wire::error::{EndpointError, ErrorBody, Flaw, TokenFlaw};

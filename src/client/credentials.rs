@@ -8,7 +8,7 @@ use crate::client::authenticated::{AuthenticatedClient, ClientKind};
 use crate::id::ClientId;
 use crate::policy::{BasicDecoding, Policy};
 use crate::secret::PresentedSecret;
-use crate::wire::basic;
+use crate::token::has_control;
 use crate::wire::basic::{Basic, Scratch};
 use crate::wire::error::{EndpointError, Flaw};
 use crate::wire::form::{Form, Parameter};
@@ -108,7 +108,7 @@ impl<'a> Credentials<'a> {
         }
         // Whoever used the header is answered as if it had been wrong, whatever else the form says.
         let unreadable = EndpointError::InvalidClient { header: header.is_some() };
-        if client_id.is_some_and(basic::has_control) || secret.is_some_and(basic::has_control) {
+        if client_id.is_some_and(has_control) || secret.is_some_and(has_control) {
             return Err(unreadable);
         }
         let mut subject = None;
@@ -220,7 +220,7 @@ fn subject_of<'a>(assertion: &str, scratch: &'a mut Scratch) -> Option<&'a str> 
 
     let payload = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1)?).ok()?;
     let Payload { sub } = serde_json::from_slice(&payload).ok()?;
-    Some(scratch.keep(sub)).filter(|subject| !basic::has_control(subject))
+    Some(scratch.keep(sub)).filter(|subject| !has_control(subject))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::token::has_control;
 use crate::wire::form;
 
 /// Room for the decoded credentials, so that reading them allocates nothing for clients of ordinary size.
@@ -138,11 +139,6 @@ pub fn header_value(client_id: &str, secret: &str) -> String {
     let pair = serde_urlencoded::to_string([(client_id, secret)]).unwrap_or_default();
     let credentials = pair.replacen('=', ":", 1);
     format!("Basic {}", STANDARD.encode(credentials))
-}
-
-/// Whether a decoded credential holds a control character (RFC 6749 appendix A: `VSCHAR`).
-pub(crate) fn has_control(text: &str) -> bool {
-    text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use annul::ClientId;
 use annul::TokenRecord;
-use annul::store::OwnedToken;
+use annul::OwnedToken;
 
 fn forge(record: TokenRecord, client: ClientId) -> OwnedToken {
     OwnedToken { record, client }

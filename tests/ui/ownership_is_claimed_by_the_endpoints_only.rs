@@ -1,7 +1,7 @@
 use annul::TokenRecord;
 use annul::client::AuthenticatedClient;
 use annul::policy::ForeignTokenPolicy;
-use annul::store::OwnedToken;
+use annul::OwnedToken;
 
 fn claim(record: TokenRecord, client: &AuthenticatedClient) {
     OwnedToken::claim(record, client, ForeignTokenPolicy::default());

@@ -197,7 +197,10 @@ impl Observable for () {
 
 impl Observable for Swept {
     fn outcome(&self) -> Outcome {
-        Outcome::Done
+        match self.clock_leap {
+            Some(_) => Outcome::HeldBack,
+            None => Outcome::Done,
+        }
     }
 
     fn records(&self) -> Option<usize> {

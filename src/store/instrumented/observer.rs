@@ -166,8 +166,12 @@ pub enum Outcome {
     Refused,
     /// A refresh token came back that had been exchanged: most likely a theft.
     Reused,
+    /// A sweep removed nothing, because the clock leaps.
+    HeldBack,
     /// The store answered [`StoreErrorKind::Unavailable`].
     Unavailable,
+    /// The store answered [`StoreErrorKind::Unsupported`].
+    Unsupported,
 }
 
 impl Outcome {
@@ -189,13 +193,18 @@ impl Outcome {
             Self::NotFound => "not_found",
             Self::Refused => "refused",
             Self::Reused => "reused",
+            Self::HeldBack => "held_back",
             Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
         }
     }
 
     /// Whether the caller was left without an answer, or with an error.
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Conflict | Self::Corrupt | Self::Dropped | Self::Unavailable)
+        matches!(
+            self,
+            Self::Conflict | Self::Corrupt | Self::Dropped | Self::Unavailable | Self::Unsupported
+        )
     }
 }
 
@@ -211,6 +220,7 @@ impl From<StoreErrorKind> for Outcome {
             StoreErrorKind::Conflict => Self::Conflict,
             StoreErrorKind::Corrupt => Self::Corrupt,
             StoreErrorKind::Unavailable => Self::Unavailable,
+            StoreErrorKind::Unsupported => Self::Unsupported,
         }
     }
 }

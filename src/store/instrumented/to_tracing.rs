@@ -74,7 +74,11 @@ impl Observer for TracingObserver {
         }
         match observation.outcome {
             Outcome::Corrupt => tell!(ERROR),
-            Outcome::Conflict | Outcome::Reused | Outcome::Unavailable => tell!(WARN),
+            Outcome::Conflict
+            | Outcome::HeldBack
+            | Outcome::Reused
+            | Outcome::Unavailable
+            | Outcome::Unsupported => tell!(WARN),
             Outcome::Already
             | Outcome::Applied
             | Outcome::AppliedInGrace

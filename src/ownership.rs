@@ -13,7 +13,7 @@ use crate::token::{TokenKind, TokenRecord, TokenState};
 /// does not compile:
 ///
 /// ```compile_fail
-/// use annul::store::OwnedToken;
+/// use annul::OwnedToken;
 /// # fn forge(record: annul::TokenRecord, client: annul::ClientId) -> OwnedToken {
 /// OwnedToken { record, client }
 /// # }

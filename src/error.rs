@@ -29,6 +29,9 @@ pub enum StoreErrorKind {
     Corrupt,
     /// The store does not answer now. Answered 503.
     Unavailable,
+    /// The store can never do this: a token too long to be presented, a name that no token has. Nothing was stored, and a retry
+    /// does not help. Answered 400 `unsupported_token_type`.
+    Unsupported,
 }
 
 impl StoreError {
@@ -40,6 +43,11 @@ impl StoreError {
     /// Another writer was there first.
     pub fn conflict(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind: StoreErrorKind::Conflict, retry_after: None, source: source.into() }
+    }
+
+    /// The store can never do this.
+    pub fn unsupported(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind: StoreErrorKind::Unsupported, retry_after: None, source: source.into() }
     }
 
     /// The data make no sense.
@@ -71,6 +79,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Conflict => "the store saw a conflict",
             StoreErrorKind::Corrupt => "the store is corrupt",
             StoreErrorKind::Unavailable => "the store is unavailable",
+            StoreErrorKind::Unsupported => "the store cannot do this",
         })
     }
 }
