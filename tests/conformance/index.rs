@@ -2,15 +2,15 @@
 
 /// What became of one requirement.
 pub(crate) enum Status {
-    /// Tested by these functions of the same file (or of the named file).
+    /// Tested by these functions of the same file or folder.
     Tested(&'static [&'static str]),
     /// Deliberately not done, for this reason.
     NotDone(&'static str),
 }
 
-/// One file's requirements.
+/// The requirements of one file or folder.
 pub(crate) struct Index {
-    /// The file's own text, in which the functions are looked for.
+    /// The text of the file, or of each file of the folder, in which the functions are looked for.
     pub(crate) source: &'static str,
     /// The requirements, by their numbers.
     pub(crate) requirements: &'static [(&'static str, Status)],

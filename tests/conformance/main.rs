@@ -1,4 +1,4 @@
-//! The specifications, requirement by requirement: one file for each, one test for each requirement, named
+//! The specifications, requirement by requirement: one file or folder for each, one test for each requirement, named
 //! after its clause or its number in our checklist. `index` says where each requirement is tested.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
