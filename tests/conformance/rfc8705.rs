@@ -1,6 +1,6 @@
 //! RFC 8705, OAuth 2.0 Mutual-TLS Client Authentication: section 2 at the handlers, as the host passes certificates in.
 //!
-//! How names are compared is tested beside the code, and the handshake over sockets in `tests/hosts/tls.rs`.
+//! How names are compared is tested beside the code, and the handshake over sockets in `tests/hosts/tls`.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
