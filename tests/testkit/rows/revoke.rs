@@ -1,0 +1,182 @@
+//! Revoking: one entry, whatever it covers.
+
+use std::sync::atomic::Ordering;
+
+use annul::store::StoreError;
+use annul::{Actor, Revocation, Revoked, Target, TargetKind, Timestamp, TokenId, TokenRecord};
+
+use crate::bugs::Bug;
+use crate::rows::{Entry, HOUR, IN_FLIGHT, Row, Rows, Tables, pause};
+
+impl Rows {
+    pub(super) async fn write_revocation(
+        &self,
+        revocation: &Revocation,
+    ) -> Result<Revoked, StoreError> {
+        pause().await;
+        match self.bug {
+            Some(Bug::IgnoresClientRevocations)
+                if revocation.target().kind() == TargetKind::Client =>
+            {
+                return Ok(Revoked::Newly);
+            }
+            Some(Bug::AcknowledgesFirst | Bug::WritesBehind) => {
+                let before = {
+                    let mut own = self.own.lock().unwrap();
+                    own.unwritten.push(revocation.clone());
+                    own.unwritten.len() - 1
+                };
+                let known = self
+                    .own
+                    .lock()
+                    .unwrap()
+                    .unwritten
+                    .iter()
+                    .take(before)
+                    .any(|known| known.target() == revocation.target());
+                if self.has(Bug::AcknowledgesFirst) && before > 0 {
+                    let due: Vec<_> = self.own.lock().unwrap().unwritten.drain(..before).collect();
+                    self.transaction(|tables| {
+                        for due in &due {
+                            self.write_entry(tables, due);
+                        }
+                    });
+                }
+                return Ok(if known { Revoked::Already } else { Revoked::Newly });
+            }
+            Some(Bug::MarksOneByOne) => {
+                let names =
+                    self.transaction(|tables| tables.tokens.keys().cloned().collect::<Vec<_>>());
+                for name in names {
+                    pause().await;
+                    self.transaction(|tables| {
+                        let mut one = tables.clone();
+                        one.tokens.retain(|known, _| *known == name);
+                        self.mark(&mut one, revocation, 1);
+                        tables.tokens.append(&mut one.tokens);
+                    });
+                }
+            }
+            Some(Bug::LooksThenRevokes) => {
+                let key = self.entry_key(revocation.target());
+                let known = self.transaction(|tables| tables.entries.contains_key(&key));
+                pause().await;
+                self.transaction(|tables| self.write_entry(tables, revocation));
+                return Ok(if known { Revoked::Already } else { Revoked::Newly });
+            }
+            Some(Bug::DeletesThenInserts) => {
+                let key = self.entry_key(revocation.target());
+                let known = self.transaction(|tables| tables.entries.remove(&key));
+                pause().await;
+                let until = known.as_ref().map(|known| known.at);
+                return Ok(self.transaction(|tables| {
+                    let outcome = self.write_entry(tables, revocation);
+                    if let (Some(entry), Some(at)) = (tables.entries.get_mut(&key), until) {
+                        let moved = at < entry.at;
+                        entry.at = entry.at.max(at);
+                        return if moved { outcome } else { Revoked::Already };
+                    }
+                    outcome
+                }));
+            }
+            _ => {}
+        }
+        let outcome = self.transaction(|tables| {
+            match self.bug {
+                Some(Bug::MarksTheTokensItFinds) => {
+                    let before = format!("{:?}", tables.tokens);
+                    self.mark(tables, revocation, usize::MAX);
+                    return match before == format!("{:?}", tables.tokens) {
+                        true => Revoked::Already,
+                        false => Revoked::Newly,
+                    };
+                }
+                Some(Bug::StopsAtAThousand) => self.mark(tables, revocation, 1_000),
+                Some(Bug::DecidesAtIssue | Bug::Enumerates) => {
+                    self.mark(tables, revocation, usize::MAX);
+                }
+                Some(Bug::LogoutDeletesTheSession) => {
+                    if let Target::Session(id) = revocation.target() {
+                        tables.sessions.remove(id);
+                    }
+                }
+                Some(Bug::SessionsEndTheirUsers) => {
+                    if let Target::Session(id) = revocation.target() {
+                        let of = |row: &&Row| row.grant.session_id() == Some(id);
+                        let user = tables.tokens.values().find(of);
+                        if let Some(user) = user.and_then(|row| row.grant.subject_id()).cloned() {
+                            let user = Revocation::by_operator(
+                                Target::Subject(user),
+                                revocation.reason(),
+                                revocation.at(),
+                            );
+                            self.write_entry(tables, &user);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            let outcome = self.write_entry(tables, revocation);
+            let (Target::Token(id), Actor::Client(_)) = (revocation.target(), revocation.actor())
+            else {
+                return outcome;
+            };
+            let row = id.name().and_then(|name| tables.tokens.get(name));
+            if let Some(row) = row.filter(|row| row.consumed)
+                && !self.has(Bug::RevokesASpentTokenAlone)
+            {
+                let grant = Target::Grant(row.grant.id().clone());
+                let family = Revocation::by_operator(grant, revocation.reason(), revocation.at());
+                self.write_entry(tables, &family);
+            }
+            outcome
+        });
+        pause().await;
+        Ok(outcome)
+    }
+
+    fn until(&self, tables: &Tables, at: Timestamp) -> Timestamp {
+        match self.bug {
+            Some(Bug::EntriesLastAnHour) => at + HOUR,
+            Some(Bug::NothingIsInFlight) => tables.horizon.max(at),
+            _ => tables.horizon.max(at) + IN_FLIGHT,
+        }
+    }
+
+    pub(super) fn write_entry(&self, tables: &mut Tables, revocation: &Revocation) -> Revoked {
+        let key = self.entry_key(revocation.target());
+        let (at, until) = (revocation.at(), self.until(tables, revocation.at()));
+        let kind = revocation.target().kind();
+        match tables.entries.get_mut(&key) {
+            Some(entry) => {
+                if !self.has(Bug::RepeatsDoNotCount) {
+                    entry.until = entry.until.max(until);
+                }
+                let moved = entry.at < at;
+                if moved || self.has(Bug::CutoffMovesBack) {
+                    entry.at = at;
+                }
+                let cutoff =
+                    !matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session);
+                let news = (moved && cutoff) || self.has(Bug::ReplayIsNews);
+                if news { Revoked::Newly } else { Revoked::Already }
+            }
+            None => {
+                tables.entries.insert(key, Entry { at, until });
+                Revoked::Newly
+            }
+        }
+    }
+
+    /// Marks the rows that a revocation covers, one statement for each.
+    pub(super) fn mark(&self, tables: &mut Tables, revocation: &Revocation, most: usize) {
+        for (name, row) in tables.tokens.iter_mut().take(most) {
+            self.engine.statements.fetch_add(1, Ordering::SeqCst);
+            let id = TokenId::named(name);
+            let record = TokenRecord::new(id, row.kind, row.grant.clone(), row.expires_at);
+            if revocation.covers(&record) {
+                row.marked = row.marked.or_else(|| Some(revocation.target().kind()));
+            }
+        }
+    }
+}
