@@ -14,58 +14,7 @@ impl Rows {
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
         pause().await;
-        let mut checked = None;
-        match self.bug {
-            Some(Bug::DecidesAtIssue) => {
-                checked = Some(self.transaction(|tables| {
-                    self.covering(tables, None, &grant).map(|(_, kind)| kind)
-                }));
-                pause().await;
-            }
-            Some(Bug::LooksThenIssues) => {
-                let names = tokens.iter().map(|token| token.token().expose_secret());
-                let taken = self.transaction(|tables| {
-                    names
-                        .filter_map(|name| tables.tokens.get(name))
-                        .any(|known| known.grant.id() != grant.id())
-                });
-                if taken {
-                    return Err(StoreError::conflict("another grant's"));
-                }
-                pause().await;
-                self.transaction(|tables| {
-                    for token in tokens {
-                        tables.tokens.remove(token.token().expose_secret());
-                    }
-                });
-            }
-            Some(Bug::IssuesBeforeItsGrant) => {
-                let orphan = Grant::new("", grant.client_id().clone(), grant.authenticated_at());
-                self.transaction(|tables| {
-                    for token in tokens {
-                        let name = token.token().expose_secret().to_owned();
-                        if tables.tokens.contains_key(&name) {
-                            continue;
-                        }
-                        let row = Row {
-                            kind: token.kind(),
-                            grant: orphan.clone(),
-                            issued_at: now,
-                            expires_at: token.expires_at(),
-                            generation: 0,
-                            consumed: false,
-                            marked: None,
-                        };
-                        tables.tokens.insert(name, row);
-                    }
-                });
-                pause().await;
-                self.transaction(|tables| {
-                    tables.tokens.retain(|_, row| row.grant.id() != orphan.id());
-                });
-            }
-            _ => {}
-        }
+        let checked = self.bug_before_issuing(&grant, tokens, now).await?;
         let dead =
             self.transaction(|tables| self.insert(tables, &grant, tokens, 0, now, checked))?;
         pause().await;
@@ -120,5 +69,69 @@ impl Rows {
             return Ok(None);
         }
         Ok(self.covering(tables, None, grant).map(|(_, kind)| kind))
+    }
+}
+
+/// What the bugs do as well.
+impl Rows {
+    /// Before the tokens are inserted. Where a bug looks before it writes, this is what covered the grant.
+    async fn bug_before_issuing(
+        &self,
+        grant: &Grant,
+        tokens: &[NewToken<'_>],
+        now: Timestamp,
+    ) -> Result<Option<Option<TargetKind>>, StoreError> {
+        match self.bug {
+            Some(Bug::DecidesAtIssue) => {
+                let checked = self
+                    .transaction(|tables| self.covering(tables, None, grant).map(|(_, kind)| kind));
+                pause().await;
+                return Ok(Some(checked));
+            }
+            Some(Bug::LooksThenIssues) => {
+                let names = tokens.iter().map(|token| token.token().expose_secret());
+                let taken = self.transaction(|tables| {
+                    names
+                        .filter_map(|name| tables.tokens.get(name))
+                        .any(|known| known.grant.id() != grant.id())
+                });
+                if taken {
+                    return Err(StoreError::conflict("another grant's"));
+                }
+                pause().await;
+                self.transaction(|tables| {
+                    for token in tokens {
+                        tables.tokens.remove(token.token().expose_secret());
+                    }
+                });
+            }
+            Some(Bug::IssuesBeforeItsGrant) => {
+                let orphan = Grant::new("", grant.client_id().clone(), grant.authenticated_at());
+                self.transaction(|tables| {
+                    for token in tokens {
+                        let name = token.token().expose_secret().to_owned();
+                        if tables.tokens.contains_key(&name) {
+                            continue;
+                        }
+                        let row = Row {
+                            kind: token.kind(),
+                            grant: orphan.clone(),
+                            issued_at: now,
+                            expires_at: token.expires_at(),
+                            generation: 0,
+                            consumed: false,
+                            marked: None,
+                        };
+                        tables.tokens.insert(name, row);
+                    }
+                });
+                pause().await;
+                self.transaction(|tables| {
+                    tables.tokens.retain(|_, row| row.grant.id() != orphan.id());
+                });
+            }
+            _ => {}
+        }
+        Ok(None)
     }
 }

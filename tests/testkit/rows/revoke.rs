@@ -14,107 +14,12 @@ impl Rows {
         revocation: &Revocation,
     ) -> Result<Revoked, StoreError> {
         pause().await;
-        match self.bug {
-            Some(Bug::IgnoresClientRevocations)
-                if revocation.target().kind() == TargetKind::Client =>
-            {
-                return Ok(Revoked::Newly);
-            }
-            Some(Bug::AcknowledgesFirst | Bug::WritesBehind) => {
-                let before = {
-                    let mut own = self.own.lock().unwrap();
-                    own.unwritten.push(revocation.clone());
-                    own.unwritten.len() - 1
-                };
-                let known = self
-                    .own
-                    .lock()
-                    .unwrap()
-                    .unwritten
-                    .iter()
-                    .take(before)
-                    .any(|known| known.target() == revocation.target());
-                if self.has(Bug::AcknowledgesFirst) && before > 0 {
-                    let due: Vec<_> = self.own.lock().unwrap().unwritten.drain(..before).collect();
-                    self.transaction(|tables| {
-                        for due in &due {
-                            self.write_entry(tables, due);
-                        }
-                    });
-                }
-                return Ok(if known { Revoked::Already } else { Revoked::Newly });
-            }
-            Some(Bug::MarksOneByOne) => {
-                let names =
-                    self.transaction(|tables| tables.tokens.keys().cloned().collect::<Vec<_>>());
-                for name in names {
-                    pause().await;
-                    self.transaction(|tables| {
-                        let mut one = tables.clone();
-                        one.tokens.retain(|known, _| *known == name);
-                        self.mark(&mut one, revocation, 1);
-                        tables.tokens.append(&mut one.tokens);
-                    });
-                }
-            }
-            Some(Bug::LooksThenRevokes) => {
-                let key = self.entry_key(revocation.target());
-                let known = self.transaction(|tables| tables.entries.contains_key(&key));
-                pause().await;
-                self.transaction(|tables| self.write_entry(tables, revocation));
-                return Ok(if known { Revoked::Already } else { Revoked::Newly });
-            }
-            Some(Bug::DeletesThenInserts) => {
-                let key = self.entry_key(revocation.target());
-                let known = self.transaction(|tables| tables.entries.remove(&key));
-                pause().await;
-                let until = known.as_ref().map(|known| known.at);
-                return Ok(self.transaction(|tables| {
-                    let outcome = self.write_entry(tables, revocation);
-                    if let (Some(entry), Some(at)) = (tables.entries.get_mut(&key), until) {
-                        let moved = at < entry.at;
-                        entry.at = entry.at.max(at);
-                        return if moved { outcome } else { Revoked::Already };
-                    }
-                    outcome
-                }));
-            }
-            _ => {}
+        if let Some(outcome) = self.bug_before_revoking(revocation).await {
+            return Ok(outcome);
         }
         let outcome = self.transaction(|tables| {
-            match self.bug {
-                Some(Bug::MarksTheTokensItFinds) => {
-                    let before = format!("{:?}", tables.tokens);
-                    self.mark(tables, revocation, usize::MAX);
-                    return match before == format!("{:?}", tables.tokens) {
-                        true => Revoked::Already,
-                        false => Revoked::Newly,
-                    };
-                }
-                Some(Bug::StopsAtAThousand) => self.mark(tables, revocation, 1_000),
-                Some(Bug::DecidesAtIssue | Bug::Enumerates) => {
-                    self.mark(tables, revocation, usize::MAX);
-                }
-                Some(Bug::LogoutDeletesTheSession) => {
-                    if let Target::Session(id) = revocation.target() {
-                        tables.sessions.remove(id);
-                    }
-                }
-                Some(Bug::SessionsEndTheirUsers) => {
-                    if let Target::Session(id) = revocation.target() {
-                        let of = |row: &&Row| row.grant.session_id() == Some(id);
-                        let user = tables.tokens.values().find(of);
-                        if let Some(user) = user.and_then(|row| row.grant.subject_id()).cloned() {
-                            let user = Revocation::by_operator(
-                                Target::Subject(user),
-                                revocation.reason(),
-                                revocation.at(),
-                            );
-                            self.write_entry(tables, &user);
-                        }
-                    }
-                }
-                _ => {}
+            if let Some(outcome) = self.bug_within_revoking(tables, revocation) {
+                return outcome;
             }
             let outcome = self.write_entry(tables, revocation);
             let (Target::Token(id), Actor::Client(_)) = (revocation.target(), revocation.actor())
@@ -178,5 +83,119 @@ impl Rows {
                 row.marked = row.marked.or_else(|| Some(revocation.target().kind()));
             }
         }
+    }
+}
+
+/// What the bugs do instead.
+impl Rows {
+    /// Before the entry is written. If there is an outcome, it never is.
+    async fn bug_before_revoking(&self, revocation: &Revocation) -> Option<Revoked> {
+        match self.bug {
+            Some(Bug::IgnoresClientRevocations)
+                if revocation.target().kind() == TargetKind::Client =>
+            {
+                return Some(Revoked::Newly);
+            }
+            Some(Bug::AcknowledgesFirst | Bug::WritesBehind) => {
+                let before = {
+                    let mut own = self.own.lock().unwrap();
+                    own.unwritten.push(revocation.clone());
+                    own.unwritten.len() - 1
+                };
+                let known = self
+                    .own
+                    .lock()
+                    .unwrap()
+                    .unwritten
+                    .iter()
+                    .take(before)
+                    .any(|known| known.target() == revocation.target());
+                if self.has(Bug::AcknowledgesFirst) && before > 0 {
+                    let due: Vec<_> = self.own.lock().unwrap().unwritten.drain(..before).collect();
+                    self.transaction(|tables| {
+                        for due in &due {
+                            self.write_entry(tables, due);
+                        }
+                    });
+                }
+                return Some(if known { Revoked::Already } else { Revoked::Newly });
+            }
+            Some(Bug::MarksOneByOne) => {
+                let names =
+                    self.transaction(|tables| tables.tokens.keys().cloned().collect::<Vec<_>>());
+                for name in names {
+                    pause().await;
+                    self.transaction(|tables| {
+                        let mut one = tables.clone();
+                        one.tokens.retain(|known, _| *known == name);
+                        self.mark(&mut one, revocation, 1);
+                        tables.tokens.append(&mut one.tokens);
+                    });
+                }
+            }
+            Some(Bug::LooksThenRevokes) => {
+                let key = self.entry_key(revocation.target());
+                let known = self.transaction(|tables| tables.entries.contains_key(&key));
+                pause().await;
+                self.transaction(|tables| self.write_entry(tables, revocation));
+                return Some(if known { Revoked::Already } else { Revoked::Newly });
+            }
+            Some(Bug::DeletesThenInserts) => {
+                let key = self.entry_key(revocation.target());
+                let known = self.transaction(|tables| tables.entries.remove(&key));
+                pause().await;
+                let until = known.as_ref().map(|known| known.at);
+                return Some(self.transaction(|tables| {
+                    let outcome = self.write_entry(tables, revocation);
+                    if let (Some(entry), Some(at)) = (tables.entries.get_mut(&key), until) {
+                        let moved = at < entry.at;
+                        entry.at = entry.at.max(at);
+                        return if moved { outcome } else { Revoked::Already };
+                    }
+                    outcome
+                }));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// In the transaction that writes the entry. If there is an outcome, it does not.
+    fn bug_within_revoking(&self, tables: &mut Tables, revocation: &Revocation) -> Option<Revoked> {
+        match self.bug {
+            Some(Bug::MarksTheTokensItFinds) => {
+                let before = format!("{:?}", tables.tokens);
+                self.mark(tables, revocation, usize::MAX);
+                return Some(match before == format!("{:?}", tables.tokens) {
+                    true => Revoked::Already,
+                    false => Revoked::Newly,
+                });
+            }
+            Some(Bug::StopsAtAThousand) => self.mark(tables, revocation, 1_000),
+            Some(Bug::DecidesAtIssue | Bug::Enumerates) => {
+                self.mark(tables, revocation, usize::MAX);
+            }
+            Some(Bug::LogoutDeletesTheSession) => {
+                if let Target::Session(id) = revocation.target() {
+                    tables.sessions.remove(id);
+                }
+            }
+            Some(Bug::SessionsEndTheirUsers) => {
+                if let Target::Session(id) = revocation.target() {
+                    let of = |row: &&Row| row.grant.session_id() == Some(id);
+                    let user = tables.tokens.values().find(of);
+                    if let Some(user) = user.and_then(|row| row.grant.subject_id()).cloned() {
+                        let user = Revocation::by_operator(
+                            Target::Subject(user),
+                            revocation.reason(),
+                            revocation.at(),
+                        );
+                        self.write_entry(tables, &user);
+                    }
+                }
+            }
+            _ => {}
+        }
+        None
     }
 }
