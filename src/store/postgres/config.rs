@@ -8,7 +8,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::secret::Secret;
 use crate::store::Retention;
-use crate::store::postgres::start::PostgresError;
+use crate::store::postgres::start_error::PostgresError;
 use crate::store::postgres::tls::Tls;
 use crate::token::DigestKey;
 

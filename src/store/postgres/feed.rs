@@ -11,7 +11,6 @@ use tokio_postgres::AsyncMessage;
 
 use crate::store::postgres::link::{Again, Link};
 use crate::store::postgres::rows::get;
-use crate::store::postgres::start::PAUSE;
 use crate::store::postgres::tls::Tls;
 use crate::store::postgres::{PostgresStore, rows, statements};
 use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
@@ -21,6 +20,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// At most so often others are told that there is news.
 const TELL: Duration = Duration::from_millis(50);
+
+/// How long to wait before a lost connection is opened again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The most entries of one page.
 const PAGE: usize = 10_000;

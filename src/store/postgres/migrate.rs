@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 
 use crate::store::postgres::config::PostgresConfig;
-use crate::store::postgres::start::{PostgresError, alone};
+use crate::store::postgres::single_connection::single_connection;
+use crate::store::postgres::start_error::PostgresError;
 
 /// One step of the schema: plain SQL, a transaction of its own.
 ///
@@ -43,7 +44,7 @@ pub(super) async fn migrate(
     config: &PostgresConfig,
 ) -> Result<Vec<PostgresMigration>, PostgresError> {
     // The lock goes with the connection, whatever happens.
-    let session = alone(config).await?;
+    let session = single_connection(config).await?;
     let client = session.client();
     client.batch_execute(LOCK).await?;
     let before = version(client).await?.unwrap_or_default();
@@ -53,7 +54,8 @@ pub(super) async fn migrate(
     let mut applied = Vec::new();
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > before) {
         if let Err(error) = client.batch_execute(migration.sql).await {
-            return Err(PostgresError::of_migration(migration, error));
+            let name = format!("{:04}_{}", migration.version, migration.name);
+            return Err(PostgresError::Migration { name, source: error.into() });
         }
         applied.push(*migration);
     }

@@ -71,8 +71,10 @@ mod keys;
 mod ledger;
 mod link;
 mod migrate;
+mod open;
 mod rows;
-mod start;
+mod single_connection;
+mod start_error;
 mod statements;
 mod sweep;
 mod tls;
@@ -84,7 +86,7 @@ use ledger::duration;
 use link::{Again, Link};
 pub use migrate::PostgresMigration;
 use rows::{get, millis};
-pub use start::PostgresError;
+pub use start_error::PostgresError;
 use sweep::Turn;
 use tls::Tls;
 
@@ -158,7 +160,7 @@ impl PostgresStore {
     /// - [`PostgresError::WrongKey`]: use the digest key that the rows were written with.
     pub async fn connect(config: PostgresConfig) -> Result<Self, PostgresError> {
         let connection = config.read()?;
-        let channel = start::check(&config).await?;
+        let channel = open::check(&config).await?;
         let tls = config.tls(&connection)?;
         let link = Link::new(&config, connection.clone(), tls.clone());
         let link = Arc::new(link.map_err(|error| PostgresError::Failed(error.into()))?);

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::store::postgres::start::PostgresError;
+use crate::store::postgres::start_error::PostgresError;
 
 /// How connections are made secure; not at all where the URL does not ask for it.
 #[derive(Clone)]
