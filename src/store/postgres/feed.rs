@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::AsyncMessage;
 
 use crate::store::postgres::link::{Again, Link};
-use crate::store::postgres::rows::get;
+use crate::store::postgres::records::get;
 use crate::store::postgres::tls::Tls;
-use crate::store::postgres::{PostgresStore, rows, statements};
+use crate::store::postgres::{PostgresStore, records, statements};
 use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
 
 /// How often who waits for a change looks himself: a hint may get lost.
@@ -122,7 +122,7 @@ impl PostgresStore {
                 more = true;
                 break;
             }
-            entries.push(rows::entry(row, 3)?);
+            entries.push(records::entry(row, 3)?);
             // The place of an entry that is on disk, never that of the sequence: of a place that was drawn and given up
             // nothing is left after a crash, and it may be drawn again.
             next.place = place;

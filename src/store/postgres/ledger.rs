@@ -4,8 +4,8 @@ use crate::clock::Timestamp;
 use crate::id::{ClientId, SessionId};
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::link::Again;
-use crate::store::postgres::rows::{get, millis};
-use crate::store::postgres::{PostgresStore, rows, statements};
+use crate::store::postgres::records::{duration, get, millis};
+use crate::store::postgres::{PostgresStore, records, statements};
 use crate::store::{Issued, Refused, Retention, Rotated, Rotation, Session, StoreError};
 use crate::token::{Grant, NewToken, TokenDigest};
 
@@ -40,7 +40,7 @@ impl<'a> Columns<'a> {
         Self {
             keys: digests.iter().map(|digest| keys.token(&(*digest).into())).collect(),
             digests,
-            kinds: tokens.iter().map(|token| rows::kind_number(token.kind())).collect(),
+            kinds: tokens.iter().map(|token| records::kind_number(token.kind())).collect(),
             consumed: tokens.iter().map(NewToken::is_consumed).collect(),
             expiries: tokens.iter().map(|token| millis(token.expires_at())).collect(),
             dues: tokens.iter().map(due).collect(),
@@ -138,7 +138,7 @@ impl PostgresStore {
                 self.ensure_own(&digests, &columns.kinds, &keys.grant).await?;
             }
             return Ok(match get::<Option<i16>>(&row, 2)? {
-                Some(by) => Issued::BornDead { by: rows::target_kind(by)? },
+                Some(by) => Issued::BornDead { by: records::target_kind(by)? },
                 None => Issued::Live,
             });
         }
@@ -199,7 +199,7 @@ impl PostgresStore {
                 .await?;
             let outcome: i16 = get(&row, 0)?;
             if outcome == 9 {
-                let record = rows::record(&row, 2, digest)?;
+                let record = records::record(&row, 2, digest)?;
                 needed = needed.max(millis(record.expires_at()));
                 self.raise(needed).await?;
                 continue;
@@ -216,14 +216,14 @@ impl PostgresStore {
         row: &tokio_postgres::Row,
         digest: TokenDigest,
     ) -> Result<Rotated, StoreError> {
-        let record = || rows::record(row, 2, digest);
+        let record = || records::record(row, 2, digest);
         Ok(match outcome {
             0 => Rotated::Applied(record()?),
             1 => Rotated::AppliedInGrace(record()?),
             2 => Rotated::Refused(Refused::Unknown),
             3 => Rotated::Refused(Refused::NotARefreshToken),
             4 => Rotated::Refused(Refused::ForeignClient),
-            5 => Rotated::Refused(Refused::Revoked { by: rows::target_kind(get(row, 1)?)? }),
+            5 => Rotated::Refused(Refused::Revoked { by: records::target_kind(get(row, 1)?)? }),
             6 => Rotated::Refused(Refused::Expired),
             7 => {
                 self.announce();
@@ -291,15 +291,10 @@ impl PostgresStore {
     ) -> Result<Option<Session>, StoreError> {
         let key = self.keys().session(id);
         let rows = self.link().rows(statements::SESSION, &[&key.as_bytes()], Again::May).await?;
-        rows.first().map(|row| rows::session(row, id)).transpose()
+        rows.first().map(|row| records::session(row, id)).transpose()
     }
 }
 
 fn another_grants() -> StoreError {
     StoreError::conflict("a token of this value exists under another grant")
-}
-
-/// In milliseconds, and never more than "never".
-pub(super) fn duration(duration: std::time::Duration) -> i64 {
-    millis(Timestamp::default() + duration)
 }

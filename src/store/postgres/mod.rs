@@ -72,7 +72,7 @@ mod ledger;
 mod link;
 mod migrate;
 mod open;
-mod rows;
+mod records;
 mod single_connection;
 mod start_error;
 mod statements;
@@ -82,10 +82,9 @@ mod tls;
 pub use config::PostgresConfig;
 use feed::Hints;
 use keys::Keys;
-use ledger::duration;
 use link::{Again, Link};
 pub use migrate::PostgresMigration;
-use rows::{get, millis};
+use records::{duration, get, millis};
 pub use start_error::PostgresError;
 use sweep::Turn;
 use tls::Tls;
@@ -266,9 +265,9 @@ impl TokenStore for PostgresStore {
         let Some(row) = found.first() else {
             return Ok(None);
         };
-        let record = rows::record(row, 0, digest)?;
+        let record = records::record(row, 0, digest)?;
         Ok(Some(match get::<Option<i16>>(row, 12)? {
-            Some(by) => record.with_state(TokenState::Revoked { by: rows::target_kind(by)? }),
+            Some(by) => record.with_state(TokenState::Revoked { by: records::target_kind(by)? }),
             None => record,
         }))
     }
@@ -279,7 +278,7 @@ impl TokenStore for PostgresStore {
         let (namespace, at) = (keys.namespace(), millis(revocation.at()));
         let in_flight = duration(Retention::IN_FLIGHT);
         let reason = revocation.reason().as_str();
-        let (actor, client) = rows::actor_number(revocation.actor());
+        let (actor, client) = records::actor_number(revocation.actor());
         let own_digest = match (target, revocation.actor()) {
             (Target::Token(id), Actor::Client(_)) => id.digest(),
             (_, _) => None,
@@ -292,8 +291,8 @@ impl TokenStore for PostgresStore {
                 self.link().rows(statements::REVOKE_OWN_TOKEN, &params, Again::May).await?
             }
             None => {
-                let kind = rows::target_number(target);
-                let (name, beside) = rows::names_of(target);
+                let kind = records::target_number(target);
+                let (name, beside) = records::names_of(target);
                 let params: [link::Param<'_>; 10] = [
                     &key.as_bytes(),
                     &namespace,

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use crate::clock::Timestamp;
-use crate::store::postgres::ledger::duration;
 use crate::store::postgres::link::Again;
-use crate::store::postgres::rows::{get, millis};
+use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::{PostgresStore, statements};
 use crate::store::{Retention, StoreError, SweepBudget, Swept};
 

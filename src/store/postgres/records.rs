@@ -1,6 +1,7 @@
-//! How things stand in the tables.
+//! What is in the tables, and how it is read and written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
@@ -18,6 +19,11 @@ const NEVER: i64 = i64::MAX / 4;
 /// A time, as it is kept.
 pub(super) fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_unix_millis()).unwrap_or(NEVER).min(NEVER)
+}
+
+/// In milliseconds, and never more than "never".
+pub(super) fn duration(duration: Duration) -> i64 {
+    millis(Timestamp::default() + duration)
 }
 
 /// A time, as it was kept.
@@ -182,8 +188,6 @@ fn text(bytes: &[u8]) -> Result<&str, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
