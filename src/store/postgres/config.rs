@@ -138,9 +138,9 @@ impl PostgresConfig {
 
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.read().map(|config| place(&config)).unwrap_or_default();
+        let at = self.read().map(|config| address(&config)).unwrap_or_default();
         f.debug_struct("PostgresConfig")
-            .field("at", &place)
+            .field("at", &at)
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
             .field("retention", &self.retention)
@@ -149,7 +149,7 @@ impl fmt::Debug for PostgresConfig {
 }
 
 /// `host:port/database`, without who and by what password.
-pub(super) fn place(config: &tokio_postgres::Config) -> String {
+pub(super) fn address(config: &tokio_postgres::Config) -> String {
     let ports = config.get_ports();
     let hosts: Vec<String> = config
         .get_hosts()

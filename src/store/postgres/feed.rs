@@ -1,28 +1,17 @@
 //! The ledger, read in order; see "The feed" in the module's notes.
 
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::AsyncMessage;
 
-use crate::store::postgres::link::{Again, Link};
+use crate::store::postgres::link::Again;
 use crate::store::postgres::records::get;
-use crate::store::postgres::tls::Tls;
-use crate::store::postgres::{PostgresStore, records, statements};
+use crate::store::postgres::store::PostgresStore;
+use crate::store::postgres::{records, statements};
 use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
 
-/// How often who waits for a change looks himself: a hint may get lost.
+/// How often a reader that waits looks by itself: a notification may get lost.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// At most so often others are told that there is news.
-const TELL: Duration = Duration::from_millis(50);
-
-/// How long to wait before a lost connection is opened again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The most entries of one page.
 const PAGE: usize = 10_000;
@@ -165,10 +154,10 @@ impl PostgresStore {
         let Some(position) = Position::read(after) else {
             return Ok(());
         };
-        let mut heard = self.hints().listen(self);
+        let mut notified = self.listen();
         let namespace = self.keys().namespace();
         loop {
-            heard.mark_unchanged();
+            notified.mark_unchanged();
             let row = self
                 .link()
                 .row(statements::FEED_HAS, &[&namespace, &position.place], Again::May)
@@ -176,105 +165,9 @@ impl PostgresStore {
             if get(&row, 0)? {
                 return Ok(());
             }
-            // Told, or not: both mean to look.
-            drop(timeout(LOOK, heard.changed()).await);
+            // Notified or not: look again.
+            drop(timeout(LOOK, notified.changed()).await);
         }
-    }
-}
-
-/// Telling other processes that there is news, and hearing it from them.
-#[derive(Debug)]
-pub(super) struct Hints {
-    news: Arc<Notify>,
-    heard: watch::Sender<()>,
-    teller: AbortHandle,
-    listener: Mutex<Option<AbortHandle>>,
-}
-
-impl Hints {
-    /// Starts to tell. Within a tokio runtime, as everything here.
-    pub(super) fn new(link: &Arc<Link>) -> Self {
-        let news = Arc::new(Notify::new());
-        let (link, told) = (Arc::clone(link), Arc::clone(&news));
-        let teller = tokio::spawn(async move {
-            loop {
-                told.notified().await;
-                // Whoever misses it looks for himself before long.
-                drop(link.rows(statements::NOTIFY, &[], Again::Never).await);
-                sleep(TELL).await;
-            }
-        });
-        Self {
-            news,
-            heard: watch::Sender::new(()),
-            teller: teller.abort_handle(),
-            listener: Mutex::new(None),
-        }
-    }
-
-    pub(super) fn announce(&self) {
-        self.heard.send_replace(());
-        self.news.notify_one();
-    }
-
-    /// Begins to listen, where nobody has yet.
-    fn listen(&self, store: &PostgresStore) -> watch::Receiver<()> {
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if listener.as_ref().is_none_or(AbortHandle::is_finished) {
-            let (config, heard) = (store.connection().clone(), self.heard.clone());
-            let channel = format!("LISTEN annul_{}", store.channel());
-            let hearing = hear(config, store.tls(), store.link().within(), channel, heard);
-            *listener = Some(tokio::spawn(hearing).abort_handle());
-        }
-        drop(listener);
-        self.heard.subscribe()
-    }
-}
-
-impl Drop for Hints {
-    fn drop(&mut self) {
-        self.teller.abort();
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(listener) = listener {
-            listener.abort();
-        }
-    }
-}
-
-/// Listens for as long as it is let, over a connection of its own.
-async fn hear(
-    config: tokio_postgres::Config,
-    tls: Tls,
-    within: Duration,
-    channel: String,
-    heard: watch::Sender<()>,
-) {
-    loop {
-        if let Ok(Ok((client, mut connection))) = timeout(within, config.connect(tls.clone())).await
-        {
-            let listening = async {
-                drop(client.batch_execute(&channel).await);
-                // What was told before is not told again.
-                heard.send_replace(());
-                std::future::pending::<()>().await;
-            };
-            let hearing = async {
-                while let Some(Ok(message)) =
-                    poll_fn(|context| connection.poll_message(context)).await
-                {
-                    if matches!(message, AsyncMessage::Notification(_)) {
-                        heard.send_replace(());
-                    }
-                }
-            };
-            tokio::pin!(listening, hearing);
-            poll_fn(|context| {
-                let _ = listening.as_mut().poll(context);
-                hearing.as_mut().poll(context)
-            })
-            .await;
-        }
-        sleep(PAUSE).await;
     }
 }
 

@@ -5,7 +5,8 @@ use crate::id::{ClientId, SessionId};
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::link::Again;
 use crate::store::postgres::records::{duration, get, millis};
-use crate::store::postgres::{PostgresStore, records, statements};
+use crate::store::postgres::store::PostgresStore;
+use crate::store::postgres::{records, statements};
 use crate::store::{Issued, Refused, Retention, Rotated, Rotation, Session, StoreError};
 use crate::token::{Grant, NewToken, TokenDigest};
 
@@ -226,7 +227,7 @@ impl PostgresStore {
             5 => Rotated::Refused(Refused::Revoked { by: records::target_kind(get(row, 1)?)? }),
             6 => Rotated::Refused(Refused::Expired),
             7 => {
-                self.announce();
+                self.notify();
                 Rotated::Reused(record()?)
             }
             8 => return Err(another_grants()),

@@ -48,21 +48,16 @@
 //! A cursor holds the place of an entry that was read, which is on disk, and never that of the sequence, which after a crash
 //! may give the places away again that nobody committed.
 
-use std::fmt;
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::{Namespace, SessionId};
+use crate::id::SessionId;
 use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::store::{
     Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
     Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
 };
-use crate::token::{
-    DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenState, TokenTypeHint,
-};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenState, TokenTypeHint};
 
 mod config;
 mod error;
@@ -71,71 +66,23 @@ mod keys;
 mod ledger;
 mod link;
 mod migrate;
+mod notifier;
 mod open;
 mod records;
 mod single_connection;
 mod start_error;
 mod statements;
+mod store;
 mod sweep;
+mod sweep_position;
 mod tls;
 
 pub use config::PostgresConfig;
-use feed::Hints;
-use keys::Keys;
-use link::{Again, Link};
+use link::Again;
 pub use migrate::PostgresMigration;
 use records::{duration, get, millis};
 pub use start_error::PostgresError;
-use sweep::Turn;
-use tls::Tls;
-
-/// A store in PostgreSQL: for several processes, on a database that you already run.
-///
-/// Every operation is one round trip. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
-/// is switched on where it is off); what a standby has of it after a failover is a matter of `synchronous_standby_names`.
-/// With `fsync = off` nothing is, whatever is acknowledged. [`Already`](crate::Revoked::Already) says that the primary has
-/// it: it does not wait for a standby that the first revocation still waits for.
-///
-/// Readers of the feed wait for whoever holds the advisory lock `(1634627189, oid of annul_entry)`: a role that may connect
-/// to the database can hold it, and the feed is unavailable for as long. Nobody else's revocations or look-ups wait. After
-/// `TRUNCATE` and a restore of the data alone, give the feed a new name, so that its readers begin again:
-/// `UPDATE annul_schema SET epoch = gen_random_uuid()`.
-///
-/// Connections are opened as they are needed. A server that does not answer is
-/// [`Unavailable`](crate::store::StoreErrorKind::Unavailable) within the configured time, and used again as soon as it
-/// does. It needs a session of its own for each connection: behind PgBouncer, `pool_mode = session`.
-///
-/// ```no_run
-/// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-/// use annul::store::{PostgresConfig, PostgresStore};
-/// use annul::{Authority, DigestKey, client::RegisteredClients};
-///
-/// # let secret = [7; 32];
-/// let config = PostgresConfig::new("postgres://annul:secret@localhost/auth", DigestKey::new(&secret));
-/// PostgresStore::migrate(&config).await?; // or psql -f, by who may create tables
-/// let store = PostgresStore::connect(config).await?;
-/// let authority = Authority::new(store, RegisteredClients::default());
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct PostgresStore {
-    root: Arc<Root>,
-    tenant: Arc<Keys>,
-}
-
-/// What every namespace shares.
-struct Root {
-    /// Before the link: the hints are sent over it.
-    hints: Hints,
-    link: Arc<Link>,
-    key: DigestKey,
-    retention: Retention,
-    turn: Turn,
-    connection: tokio_postgres::Config,
-    tls: Tls,
-    channel: u32,
-}
+pub use store::PostgresStore;
 
 impl PostgresStore {
     /// The schema, step by step.
@@ -158,23 +105,7 @@ impl PostgresStore {
     /// - [`PostgresError::SequenceBehind`]: set the sequence.
     /// - [`PostgresError::WrongKey`]: use the digest key that the rows were written with.
     pub async fn connect(config: PostgresConfig) -> Result<Self, PostgresError> {
-        let connection = config.read()?;
-        let channel = open::check(&config).await?;
-        let tls = config.tls(&connection)?;
-        let link = Link::new(&config, connection.clone(), tls.clone());
-        let link = Arc::new(link.map_err(|error| PostgresError::Failed(error.into()))?);
-        let root = Root {
-            hints: Hints::new(&link),
-            link,
-            key: config.key().clone(),
-            retention: config.kept(),
-            turn: Turn::default(),
-            connection,
-            tls,
-            channel,
-        };
-        let tenant = Arc::new(Keys::new(&root.key, &Namespace::default()));
-        Ok(Self { root: Arc::new(root), tenant })
+        open::open(config).await
     }
 
     /// Applies the migrations that the database does not have yet, and says which those were.
@@ -189,57 +120,6 @@ impl PostgresStore {
     /// - Those of [`connect`](Self::connect) about the way to the database.
     pub async fn migrate(config: &PostgresConfig) -> Result<Vec<PostgresMigration>, PostgresError> {
         migrate::migrate(config).await
-    }
-
-    /// The same database, as another tenant sees it: it finds and revokes nothing of this one's, and one sweep serves all.
-    #[must_use]
-    pub fn namespace(&self, namespace: &Namespace) -> Self {
-        let tenant = Arc::new(Keys::new(&self.root.key, namespace));
-        Self { root: Arc::clone(&self.root), tenant }
-    }
-
-    fn link(&self) -> &Link {
-        &self.root.link
-    }
-
-    fn keys(&self) -> &Keys {
-        &self.tenant
-    }
-
-    fn retention(&self) -> Retention {
-        self.root.retention
-    }
-
-    fn turn(&self) -> &Turn {
-        &self.root.turn
-    }
-
-    fn hints(&self) -> &Hints {
-        &self.root.hints
-    }
-
-    fn connection(&self) -> &tokio_postgres::Config {
-        &self.root.connection
-    }
-
-    fn tls(&self) -> Tls {
-        self.root.tls.clone()
-    }
-
-    fn channel(&self) -> u32 {
-        self.root.channel
-    }
-
-    /// There is a new entry.
-    fn announce(&self) {
-        self.root.hints.announce();
-    }
-}
-
-impl fmt::Debug for PostgresStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = config::place(&self.root.connection);
-        f.debug_struct("PostgresStore").field("at", &at).finish_non_exhaustive()
     }
 }
 
@@ -311,7 +191,7 @@ impl TokenStore for PostgresStore {
         if written.is_empty() {
             return Ok(Revoked::Already);
         }
-        self.announce();
+        self.notify();
         let news = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
         Ok(if news.contains(&true) { Revoked::Newly } else { Revoked::Already })
     }

@@ -1,13 +1,19 @@
-//! What is looked at before the first request: better no server than one that finds out later.
+//! Opening a store: everything that it needs is checked before the first request.
+
+use std::sync::Arc;
 
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::store::postgres::config::{PostgresConfig, place};
+use crate::store::postgres::config::{PostgresConfig, address};
+use crate::store::postgres::link::Link;
 use crate::store::postgres::migrate::{VERSION, version};
+use crate::store::postgres::notifier::Notifier;
 use crate::store::postgres::single_connection::single_connection;
 use crate::store::postgres::start_error::PostgresError;
+use crate::store::postgres::store::{PostgresStore, Root};
+use crate::store::postgres::sweep_position::SweepPosition;
 
 /// What the store has to be allowed.
 const NEEDS: &str = "\
@@ -43,18 +49,37 @@ SELECT coalesce(greatest((SELECT max(e.place) FROM ends e), (SELECT max(n.swept)
 const LAST_DRAWN: &str =
     "SELECT CASE WHEN p.is_called THEN p.last_value ELSE 0 END FROM annul_place p";
 
-/// Looks at everything that can be wrong from the beginning. The number that names the channel of the hints.
-pub(super) async fn check(config: &PostgresConfig) -> Result<u32, PostgresError> {
+/// Checks the database, and opens the store over it.
+pub(super) async fn open(config: PostgresConfig) -> Result<PostgresStore, PostgresError> {
+    let connection = config.read()?;
+    let channel = check(&config).await?;
+    let tls = config.tls(&connection)?;
+    let link = Link::new(&config, connection.clone(), tls.clone());
+    let link = Arc::new(link.map_err(|error| PostgresError::Failed(error.into()))?);
+    Ok(PostgresStore::new(Root {
+        notifier: Notifier::new(&link),
+        link,
+        key: config.key().clone(),
+        retention: config.kept(),
+        sweep: SweepPosition::default(),
+        connection,
+        tls,
+        channel,
+    }))
+}
+
+/// Everything that can be wrong from the beginning. Gives the number that names the notifier's channel.
+async fn check(config: &PostgresConfig) -> Result<u32, PostgresError> {
     let session = single_connection(config).await?;
     // The server may stop answering here as well as anywhere.
-    match timeout(config.within(), look(config, session.client())).await {
+    match timeout(config.within(), checks(config, session.client())).await {
         Ok(looked) => looked,
         Err(late) => Err(PostgresError::Failed(late.into())),
     }
 }
 
-async fn look(config: &PostgresConfig, client: &Client) -> Result<u32, PostgresError> {
-    let at = || config.read().map(|read| place(&read)).unwrap_or_default();
+async fn checks(config: &PostgresConfig, client: &Client) -> Result<u32, PostgresError> {
+    let at = || config.read().map(|read| address(&read)).unwrap_or_default();
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),

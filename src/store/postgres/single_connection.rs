@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::store::postgres::config::{PostgresConfig, place};
+use crate::store::postgres::config::{PostgresConfig, address};
 use crate::store::postgres::start_error::PostgresError;
 
 /// One connection outside the pool, and the task that drives it.
@@ -36,7 +36,7 @@ pub(super) async fn single_connection(
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return Err(not_connected(&read, error)),
         Err(late) => {
-            return Err(PostgresError::Unreachable { at: place(&read), source: late.into() });
+            return Err(PostgresError::Unreachable { at: address(&read), source: late.into() });
         }
     };
     // Its errors are those of the statements that wait for it.
@@ -51,7 +51,7 @@ impl From<tokio_postgres::Error> for PostgresError {
 }
 
 fn not_connected(config: &tokio_postgres::Config, error: tokio_postgres::Error) -> PostgresError {
-    let at = place(config);
+    let at = address(config);
     let user = config.get_user().unwrap_or_default().to_owned();
     match error.code() {
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => PostgresError::NoDatabase { at },

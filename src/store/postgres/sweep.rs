@@ -1,27 +1,17 @@
 //! Forgetting, a batch at a time.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use crate::clock::Timestamp;
 use crate::store::postgres::link::Again;
 use crate::store::postgres::records::{duration, get, millis};
-use crate::store::postgres::{PostgresStore, statements};
+use crate::store::postgres::statements;
+use crate::store::postgres::store::PostgresStore;
+use crate::store::postgres::sweep_position::{TABLES, Table};
 use crate::store::{Retention, StoreError, SweepBudget, Swept};
 
 /// The most that one transaction takes: its locks are held for some milliseconds, and nobody waits for longer.
 const BATCH: usize = 1_000;
-
-/// What is swept, in turns.
-const TABLES: [Table; 4] = [Table::Entries, Table::Tokens, Table::Families, Table::Sessions];
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Table {
-    Entries,
-    Families,
-    Sessions,
-    Tokens,
-}
 
 /// What one batch did.
 #[derive(Debug)]
@@ -32,26 +22,17 @@ struct Batch {
     reached: i64,
 }
 
-/// Where the next sweep begins.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    /// With which table, so that none is always last.
-    first: AtomicUsize,
-    /// In each table. The index still lists what was taken, until the table is vacuumed: the next batch begins behind it.
-    reached: [AtomicI64; TABLES.len()],
-}
-
 impl PostgresStore {
     pub(super) async fn take_due(
         &self,
         now: Timestamp,
         budget: SweepBudget,
     ) -> Result<Swept, StoreError> {
-        let turn = self.turn();
-        let first = turn.first.fetch_add(1, Relaxed);
+        let position = self.sweep_position();
+        let first = position.first.fetch_add(1, Relaxed);
         let mut left = budget.max_rows();
         let mut removed = 0;
-        let tables = TABLES.iter().zip(&turn.reached).cycle();
+        let tables = TABLES.iter().zip(&position.reached).cycle();
         for (table, reached) in tables.skip(first % TABLES.len()).take(TABLES.len()) {
             loop {
                 let rows = left.min(BATCH);
