@@ -53,121 +53,121 @@ struct Ends {
     last: i64,
 }
 
-impl PostgresStore {
-    pub(super) async fn read_feed(
-        &self,
-        after: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<Changes, StoreError> {
-        let from = match after.map(Position::read) {
-            None => None,
-            Some(Some(position)) => Some(position),
-            Some(None) => return Ok(Changes::Gap),
-        };
-        let ends = self.feed_ends(from.as_ref().map(|from| from.place)).await?;
-        if let Some(from) = &from
-            && (from.epoch != ends.epoch || from.place > ends.last || from.mark > ends.last)
-        {
-            return Ok(Changes::Gap);
+/// A page of the ledger, in the order of its entries.
+pub(super) async fn changes(
+    store: &PostgresStore,
+    after: Option<&FeedCursor>,
+    limit: usize,
+) -> Result<Changes, StoreError> {
+    let from = match after.map(Position::read) {
+        None => None,
+        Some(Some(position)) => Some(position),
+        Some(None) => return Ok(Changes::Gap),
+    };
+    let ends = ends(store, from.as_ref().map(|from| from.place)).await?;
+    if let Some(from) = &from
+        && (from.epoch != ends.epoch || from.place > ends.last || from.mark > ends.last)
+    {
+        return Ok(Changes::Gap);
+    }
+    let limit = limit.clamp(1, PAGE);
+    let place = from.as_ref().map_or(0, |from| from.place);
+    // One more than wanted tells whether there is more.
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let namespace = store.keys().namespace();
+    let found = store
+        .link()
+        .rows(statements::FEED_PAGE, &[&namespace, &place, &ends.last, &wanted], Again::May)
+        .await?;
+    let Some(first) = found.first() else {
+        return Err(StoreError::corrupt("the feed answered with nothing at all"));
+    };
+    let (swept, newest): (i64, i64) = (get(first, 0)?, get(first, 1)?);
+    if swept.max(newest) > ends.last {
+        // Drawn meanwhile, or else the sequence is behind the entries, and most of them would not be told.
+        let row = store.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+        if swept.max(newest) > get(&row, 1)? {
+            return Err(StoreError::corrupt(
+                "the sequence annul_place is behind the entries: the next start refuses, and says how to set it",
+            ));
         }
-        let limit = limit.clamp(1, PAGE);
-        let place = from.as_ref().map_or(0, |from| from.place);
-        // One more than wanted tells whether there is more.
-        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let namespace = self.keys().namespace();
-        let found = self
-            .link()
-            .rows(statements::FEED_PAGE, &[&namespace, &place, &ends.last, &wanted], Again::May)
-            .await?;
-        let Some(first) = found.first() else {
-            return Err(StoreError::corrupt("the feed answered with nothing at all"));
-        };
-        let (swept, newest): (i64, i64) = (get(first, 0)?, get(first, 1)?);
-        if swept.max(newest) > ends.last {
-            // Drawn meanwhile, or else the sequence is behind the entries, and most of them would not be told.
-            let row = self.link().row(statements::FEED_ENDS, &[], Again::May).await?;
-            if swept.max(newest) > get(&row, 1)? {
-                return Err(StoreError::corrupt(
-                    "the sequence annul_place is behind the entries: the next start refuses, and says how to set it",
-                ));
-            }
+    }
+    let mut next = match from {
+        Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
+        Some(from) => from,
+        None => {
+            // Never beyond the end that the next call may find.
+            let mark = swept.max(newest.min(ends.last));
+            Position { epoch: ends.epoch, place: 0, mark }
         }
-        let mut next = match from {
-            Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
-            Some(from) => from,
-            None => {
-                // Never beyond the end that the next call may find.
-                let mark = swept.max(newest.min(ends.last));
-                Position { epoch: ends.epoch, place: 0, mark }
-            }
+    };
+    let mut entries = Vec::with_capacity(found.len().min(limit));
+    let mut more = false;
+    for row in &found {
+        let Some(place) = get::<Option<i64>>(row, 2)? else {
+            continue;
         };
-        let mut entries = Vec::with_capacity(found.len().min(limit));
-        let mut more = false;
-        for row in &found {
-            let Some(place) = get::<Option<i64>>(row, 2)? else {
-                continue;
-            };
-            if entries.len() == limit {
-                more = true;
+        if entries.len() == limit {
+            more = true;
+            break;
+        }
+        entries.push(records::entry(row, 3)?);
+        // The place of an entry that is on disk, never that of the sequence: of a place that was drawn and given up
+        // nothing is left after a crash, and it may be drawn again.
+        next.place = place;
+    }
+    Ok(Changes::Page(FeedPage::new(entries, next.cursor(), more)))
+}
+
+/// Where the feed ends, once nobody is about to commit an entry before that.
+async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreError> {
+    let row = store.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+    let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
+    // No entry of any tenant's is told apart by it, but a cursor of another tenant's feed is.
+    let [a, b, c, d, e, f, g, h, ..] = store.keys().digests().derive("annul feed", identity);
+    let epoch = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    let mut writers: Vec<String> = get(&row, 2)?;
+    if place == Some(last) {
+        writers.clear();
+    }
+    let waiting = async {
+        let mut pause = Duration::from_millis(1);
+        while !writers.is_empty() {
+            let row = store.link().row(statements::FEED_WAITS, &[&writers], Again::May).await?;
+            if get::<i64>(&row, 0)? == 0 {
                 break;
             }
-            entries.push(records::entry(row, 3)?);
-            // The place of an entry that is on disk, never that of the sequence: of a place that was drawn and given up
-            // nothing is left after a crash, and it may be drawn again.
-            next.place = place;
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(20));
         }
-        Ok(Changes::Page(FeedPage::new(entries, next.cursor(), more)))
+        Ok(())
+    };
+    match timeout(store.link().within(), waiting).await {
+        Ok(waited) => waited.map(|()| Ends { epoch, last }),
+        Err(_) => Err(StoreError::unavailable(
+            "a revocation has been under way for too long, and the feed cannot be told past it",
+        )),
     }
+}
 
-    /// Where the feed ends, once nobody is about to commit an entry before that.
-    async fn feed_ends(&self, place: Option<i64>) -> Result<Ends, StoreError> {
-        let row = self.link().row(statements::FEED_ENDS, &[], Again::May).await?;
-        let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
-        // No entry of any tenant's is told apart by it, but a cursor of another tenant's feed is.
-        let [a, b, c, d, e, f, g, h, ..] = self.keys().digests().derive("annul feed", identity);
-        let epoch = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
-        let mut writers: Vec<String> = get(&row, 2)?;
-        if place == Some(last) {
-            writers.clear();
-        }
-        let waiting = async {
-            let mut pause = Duration::from_millis(1);
-            while !writers.is_empty() {
-                let row = self.link().row(statements::FEED_WAITS, &[&writers], Again::May).await?;
-                if get::<i64>(&row, 0)? == 0 {
-                    break;
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(20));
-            }
-            Ok(())
-        };
-        match timeout(self.link().within(), waiting).await {
-            Ok(waited) => waited.map(|()| Ends { epoch, last }),
-            Err(_) => Err(StoreError::unavailable(
-                "a revocation has been under way for too long, and the feed cannot be told past it",
-            )),
-        }
-    }
-
-    pub(super) async fn wait_for_change(&self, after: &FeedCursor) -> Result<(), StoreError> {
-        let Some(position) = Position::read(after) else {
+/// Waits until there is an entry after this cursor.
+pub(super) async fn changed(store: &PostgresStore, after: &FeedCursor) -> Result<(), StoreError> {
+    let Some(position) = Position::read(after) else {
+        return Ok(());
+    };
+    let mut notified = store.listen();
+    let namespace = store.keys().namespace();
+    loop {
+        notified.mark_unchanged();
+        let row = store
+            .link()
+            .row(statements::FEED_HAS, &[&namespace, &position.place], Again::May)
+            .await?;
+        if get(&row, 0)? {
             return Ok(());
-        };
-        let mut notified = self.listen();
-        let namespace = self.keys().namespace();
-        loop {
-            notified.mark_unchanged();
-            let row = self
-                .link()
-                .row(statements::FEED_HAS, &[&namespace, &position.place], Again::May)
-                .await?;
-            if get(&row, 0)? {
-                return Ok(());
-            }
-            // Notified or not: look again.
-            drop(timeout(LOOK, notified.changed()).await);
         }
+        // Notified or not: look again.
+        drop(timeout(LOOK, notified.changed()).await);
     }
 }
 

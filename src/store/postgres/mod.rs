@@ -52,23 +52,29 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::{Actor, Revocation, Revoked, Target};
+use crate::revocation::{Revocation, Revoked};
 use crate::store::{
-    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
-    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
 };
-use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenState, TokenTypeHint};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
+mod columns;
 mod config;
 mod error;
 mod feed;
+mod find;
+mod horizon;
+mod issue;
 mod keys;
-mod ledger;
 mod link;
 mod migrate;
 mod notifier;
 mod open;
 mod records;
+mod revoke;
+mod rotate;
+mod session;
 mod single_connection;
 mod start_error;
 mod statements;
@@ -78,9 +84,7 @@ mod sweep_position;
 mod tls;
 
 pub use config::PostgresConfig;
-use link::Again;
 pub use migrate::PostgresMigration;
-use records::{duration, get, millis};
 pub use start_error::PostgresError;
 pub use store::PostgresStore;
 
@@ -128,72 +132,14 @@ impl TokenStore for PostgresStore {
     async fn find(
         &self,
         token: PresentedToken<'_>,
+        // One key space for all kinds: the hint cannot matter.
         _hint: Option<TokenTypeHint<'_>>,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        // One key space for all kinds: the hint cannot matter.
-        let keys = self.keys();
-        let digest = keys.digests().digest(token);
-        let own = keys.token(&digest.into());
-        let found = self
-            .link()
-            .rows(
-                statements::FIND,
-                &[&digest.as_bytes().as_slice(), &own.as_bytes(), &keys.everything().as_bytes()],
-                Again::May,
-            )
-            .await?;
-        let Some(row) = found.first() else {
-            return Ok(None);
-        };
-        let record = records::record(row, 0, digest)?;
-        Ok(Some(match get::<Option<i16>>(row, 12)? {
-            Some(by) => record.with_state(TokenState::Revoked { by: records::target_kind(by)? }),
-            None => record,
-        }))
+        find::find(self, token).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        let (keys, target) = (self.keys(), revocation.target());
-        let key = keys.of(target);
-        let (namespace, at) = (keys.namespace(), millis(revocation.at()));
-        let in_flight = duration(Retention::IN_FLIGHT);
-        let reason = revocation.reason().as_str();
-        let (actor, client) = records::actor_number(revocation.actor());
-        let own_digest = match (target, revocation.actor()) {
-            (Target::Token(id), Actor::Client(_)) => id.digest(),
-            (_, _) => None,
-        };
-        let written = match own_digest {
-            Some(digest) => {
-                let digest = digest.as_bytes().as_slice();
-                let params: [link::Param<'_>; 7] =
-                    [&digest, &key.as_bytes(), &namespace, &at, &in_flight, &reason, &client];
-                self.link().rows(statements::REVOKE_OWN_TOKEN, &params, Again::May).await?
-            }
-            None => {
-                let kind = records::target_number(target);
-                let (name, beside) = records::names_of(target);
-                let params: [link::Param<'_>; 10] = [
-                    &key.as_bytes(),
-                    &namespace,
-                    &kind,
-                    &at,
-                    &in_flight,
-                    &name,
-                    &beside,
-                    &reason,
-                    &actor,
-                    &client,
-                ];
-                self.link().rows(statements::REVOKE, &params, Again::May).await?
-            }
-        };
-        if written.is_empty() {
-            return Ok(Revoked::Already);
-        }
-        self.notify();
-        let news = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
-        Ok(if news.contains(&true) { Revoked::Newly } else { Revoked::Already })
+        revoke::revoke(self, revocation).await
     }
 }
 
@@ -205,19 +151,19 @@ impl TokenLedger for PostgresStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        self.record(&grant, tokens, now).await
+        issue::issue(self, &grant, tokens, now).await
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        self.exchange(rotation).await
+        rotate::rotate(self, rotation).await
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.open(&session).await
+        session::open_session(self, &session).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.known_session(id).await
+        session::session(self, id).await
     }
 }
 
@@ -228,17 +174,17 @@ impl RevocationFeed for PostgresStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        self.read_feed(after, limit).await
+        feed::changes(self, after, limit).await
     }
 
     async fn changed(&self, after: &FeedCursor) -> Result<(), StoreError> {
-        self.wait_for_change(after).await
+        feed::changed(self, after).await
     }
 }
 
 #[async_trait]
 impl Sweep for PostgresStore {
     async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError> {
-        self.take_due(now, budget).await
+        sweep::sweep(self, now, budget).await
     }
 }

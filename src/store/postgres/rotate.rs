@@ -1,0 +1,89 @@
+//! Rotating a refresh token.
+
+use crate::store::postgres::columns::{Columns, another_grants};
+use crate::store::postgres::link::Again;
+use crate::store::postgres::records::{duration, get, millis};
+use crate::store::postgres::store::PostgresStore;
+use crate::store::postgres::{horizon, records, statements};
+use crate::store::{Refused, Retention, Rotated, Rotation, StoreError};
+use crate::token::TokenDigest;
+
+/// Consumes the refresh token and records its successors, or says why not.
+pub(super) async fn rotate(
+    store: &PostgresStore,
+    rotation: &Rotation<'_>,
+) -> Result<Rotated, StoreError> {
+    let columns = Columns::new(store, rotation.successors());
+    let digest = store.keys().digests().digest(rotation.spent());
+    let key = store.keys().token(&digest.into());
+    let now = rotation.now();
+    let kept = store.retention().refresh_tokens;
+    let latest = columns.latest();
+    let (digests, keys) = (columns.digests(), columns.keys());
+    let generations = columns.generations(None);
+    let mut needed = latest;
+    for _ in 0..horizon::RAISES {
+        let row = store
+            .link()
+            .row(
+                statements::ROTATE,
+                &[
+                    &store.keys().namespace(),
+                    &digest.as_bytes().as_slice(),
+                    &key.as_bytes(),
+                    &store.keys().everything().as_bytes(),
+                    &rotation.client().as_str().as_bytes(),
+                    &millis(now),
+                    &duration(rotation.grace()),
+                    &latest,
+                    &duration(kept),
+                    &duration(Retention::IN_FLIGHT),
+                    &digests,
+                    &keys,
+                    &columns.kinds,
+                    &columns.consumed,
+                    &generations,
+                    &columns.expiries,
+                    &columns.dues,
+                    &columns.counterparts,
+                ],
+                // The first attempt may have consumed the token: a second one would find it reused.
+                Again::Never,
+            )
+            .await?;
+        let outcome: i16 = get(&row, 0)?;
+        if outcome == 9 {
+            let record = records::record(&row, 2, digest)?;
+            needed = needed.max(millis(record.expires_at()));
+            horizon::raise(store, needed).await?;
+            continue;
+        }
+        return rotated(store, outcome, &row, digest);
+    }
+    Err(horizon::not_raised())
+}
+
+/// The outcomes of `annul_rotate`.
+fn rotated(
+    store: &PostgresStore,
+    outcome: i16,
+    row: &tokio_postgres::Row,
+    digest: TokenDigest,
+) -> Result<Rotated, StoreError> {
+    let record = || records::record(row, 2, digest);
+    Ok(match outcome {
+        0 => Rotated::Applied(record()?),
+        1 => Rotated::AppliedInGrace(record()?),
+        2 => Rotated::Refused(Refused::Unknown),
+        3 => Rotated::Refused(Refused::NotARefreshToken),
+        4 => Rotated::Refused(Refused::ForeignClient),
+        5 => Rotated::Refused(Refused::Revoked { by: records::target_kind(get(row, 1)?)? }),
+        6 => Rotated::Refused(Refused::Expired),
+        7 => {
+            store.notify();
+            Rotated::Reused(record()?)
+        }
+        8 => return Err(another_grants()),
+        unknown => return Err(StoreError::corrupt(format!("a rotation came to {unknown}"))),
+    })
+}
