@@ -123,7 +123,7 @@ pub(super) async fn changes(
 async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreError> {
     let row = store.link().row(statements::FEED_ENDS, &[], Again::May).await?;
     let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
-    // No entry of any tenant's is told apart by it, but a cursor of another tenant's feed is.
+    // It tells no two entries apart, but a cursor of another namespace's feed.
     let [a, b, c, d, e, f, g, h, ..] = store.keys().digests().derive("annul feed", identity);
     let epoch = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
     let mut writers: Vec<String> = get(&row, 2)?;

@@ -1,4 +1,4 @@
-//! The names of one tenant's rows.
+//! The keys of one namespace's rows.
 
 use std::fmt;
 
@@ -24,11 +24,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What one tenant's keys are made with.
+/// What one namespace's keys are made with.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     digests: DigestKey,
-    /// The tenant's number in the rows that are looked for by tenant.
+    /// The namespace's number in the rows that are looked up by namespace.
     namespace: i64,
     everything: Key,
 }
@@ -70,7 +70,7 @@ impl Keys {
 
     pub(super) fn token(&self, id: &TokenId) -> Key {
         match id.digest() {
-            // Once more under this tenant's key: a digest may be another tenant's, and then it is nothing here.
+            // Once more under this namespace's key: a digest may be another namespace's, and then it is nothing here.
             Some(digest) => {
                 let words = digest.as_bytes().as_chunks::<8>().0.iter();
                 let words = words.map(|word| format!("{:016x}", u64::from_be_bytes(*word)));
@@ -155,11 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_targets_of_any_two_tenants_have_one_key() {
+    fn no_two_targets_of_any_two_namespaces_have_one_key() {
         let root = DigestKey::new(&[7; 32]);
         let mut seen = BTreeSet::new();
-        for tenant in ["", "a", "b"] {
-            let keys = Keys::new(&root, &Namespace::new(tenant));
+        for namespace in ["", "a", "b"] {
+            let keys = Keys::new(&root, &Namespace::new(namespace));
             let targets = [
                 Target::Token(TokenId::named("x")),
                 Target::Grant("x".into()),
@@ -171,7 +171,7 @@ mod tests {
                 Target::Everything,
             ];
             for target in &targets {
-                assert!(seen.insert(keys.of(target)), "{target:?} of `{tenant}`");
+                assert!(seen.insert(keys.of(target)), "{target:?} of `{namespace}`");
             }
         }
     }

@@ -13,17 +13,17 @@
 //!
 //! `find` joins the ledger when it reads, so a token that is issued beside its revocation is dead, whoever was first.
 //!
-//! An exchange spends the token and looks for entries in a later statement of its transaction; a client that revokes the
-//! token alone locks the token's row, reads whether it was spent, and writes. One of the two was first at the row: if the
-//! exchange, the client's statement waits, finds the token spent, and ends its grant; if the client, the exchange waits, and
-//! its look, which begins after that, sees the entry.
+//! A rotation consumes the token, and looks for entries in a later statement of its transaction. A client that revokes the
+//! token alone locks the token's row, reads whether it was consumed, and writes. So both lock the token's row. If the
+//! rotation locks first, the revocation then sees a consumed token and ends the grant. If the revocation locks first, the
+//! rotation then sees its entry.
 //!
 //! # How long an entry stays
 //!
-//! An entry E may go when the last token that it covers has expired, and ten minutes later. A tenant's *horizon* is a time
-//! that no token or session outlasts. Whoever records something that would raises it first, in a transaction of its own, a
-//! quarter of an hour ahead so that it is seldom; and the statement that records does nothing unless it *sees* the horizon
-//! high enough. The same statement sees every entry that was committed before it began, and holds those that cover what it
+//! An entry E may go when the last token that it covers has expired, and ten minutes later. A namespace's *horizon* is a
+//! time that no token or session outlasts. A writer that would exceed it first raises it, in a separate transaction, by an
+//! extra quarter of an hour to make this rare. The statement that records does nothing unless it *sees* the horizon high
+//! enough. The same statement sees every entry that was committed before it began, and holds those that cover what it
 //! records: they stay as long.
 //!
 //! So for a token T and an entry E that covers it: either E was committed before T's statement began, and is held. Or T's

@@ -35,7 +35,7 @@ SELECT 'EXECUTE on FUNCTION ' || p.oid::regprocedure FROM pg_proc p
 WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_class c WHERE c.oid = 'annul_schema'::regclass)
 AND p.proname LIKE 'annul\\_%' AND NOT has_function_privilege(p.oid, 'EXECUTE')";
 
-/// The last place that an entry has, or had: one look at the index for each tenant.
+/// The last place that an entry has, or had: one look at the index for each namespace.
 const LAST_PLACE: &str = "\
 WITH RECURSIVE ends AS (
     (SELECT e.namespace, e.place FROM annul_entry e ORDER BY e.namespace DESC, e.place DESC LIMIT 1)

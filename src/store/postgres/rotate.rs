@@ -63,7 +63,7 @@ pub(super) async fn rotate(
     Err(horizon::not_raised())
 }
 
-/// The outcomes of `annul_rotate`.
+/// The outcome of `annul_rotate`.
 fn rotated(
     store: &PostgresStore,
     outcome: i16,

@@ -36,10 +36,10 @@ SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place,
 WHERE (e.kind BETWEEN 3 AND 6 AND e.at < excluded.at) OR e.until < excluded.at + $5::bigint
 RETURNING e.at = $4::bigint";
 
-/// Writes the entry for one token that a client revokes; and one for its grant if the token has been exchanged since it was
+/// Writes the entry for one token that a client revokes; and one for its grant if the token has been rotated since it was
 /// looked up: by then revoking it means that, and its successors would live. Both are kept, and answered, as by `REVOKE`.
 ///
-/// The token's row is locked first. An exchange that was there before is waited for, and `consumed` is what it left; one
+/// The token's row is locked first. A rotation that was there before is waited for, and `consumed` is what it left; one
 /// that comes later waits, and sees the entry.
 ///
 /// `$1` digest, `$2` key, `$3` namespace, `$4` cutoff, `$5` in flight, `$6` reason, `$7` the client's name.

@@ -69,7 +69,7 @@ impl PostgresStore {
         Self { root: Arc::new(root), keys }
     }
 
-    /// The same database, as another namespace sees it: it finds and revokes nothing of this one's, and one sweep serves all.
+    /// The same database, as another namespace sees it: it finds and revokes nothing of this one's. One sweep serves all.
     #[must_use]
     pub fn namespace(&self, namespace: &Namespace) -> Self {
         let keys = Arc::new(Keys::new(&self.root.key, namespace));

@@ -5,7 +5,8 @@
 --
 -- Names are kept as the bytes of their UTF-8, whatever the encoding and the collation of the database are:
 -- `convert_from(client_id, 'UTF8')` shows one. Times are milliseconds since 1970. Keys are the first sixteen bytes of a
--- keyed digest of what they stand for, the tenant's name included, so no row of one tenant is ever found by another's key.
+-- keyed digest of what they stand for, the namespace's name included, so no row of one namespace is ever found by
+-- another's key.
 
 BEGIN;
 
@@ -22,7 +23,7 @@ CREATE TABLE annul_schema (
     key_check bytea
 );
 
--- One row for each tenant.
+-- One row for each namespace.
 CREATE TABLE annul_namespace (
     namespace bigint PRIMARY KEY,
     -- No token or session that was ever recorded lasts longer.
@@ -54,12 +55,12 @@ CREATE TABLE annul_token (
     scope            bytea,
     counterpart      bytea
 ) WITH (
-    fillfactor = 90,  -- to be exchanged changes no index
+    fillfactor = 90,  -- to be rotated changes no index
     autovacuum_vacuum_scale_factor = 0.02
 );
 CREATE INDEX annul_token_due ON annul_token (due);
 
--- The refresh tokens of one grant that was exchanged at least once.
+-- The refresh tokens of one grant that was rotated at least once.
 CREATE TABLE annul_family (
     key           bytea PRIMARY KEY,
     generation    integer NOT NULL,
@@ -112,9 +113,9 @@ CREATE TABLE annul_entry (
 CREATE INDEX annul_entry_feed ON annul_entry (namespace, place);
 CREATE INDEX annul_entry_due ON annul_entry (due);
 
--- Exchanges one refresh token for its successors. Locks: the token, its family, entries.
+-- Rotates one refresh token: consumes it and records its successors. Locks: the token, its family, entries.
 --
--- outcome: 0 exchanged, 1 exchanged in its grace window, 2 unknown, 3 no refresh token, 4 another client's, 5 revoked,
+-- outcome: 0 rotated, 1 rotated in its grace window, 2 unknown, 3 no refresh token, 4 another client's, 5 revoked,
 -- 6 expired, 7 reused, 8 a successor is another grant's, 9 the horizon is to be raised first, and nothing was done.
 CREATE FUNCTION annul_rotate(
     in_namespace bigint, in_digest bytea, in_token_key bytea, in_everything_key bytea, in_client bytea,
@@ -145,7 +146,7 @@ BEGIN
     SELECT n.horizon INTO horizon FROM annul_namespace n WHERE n.namespace = in_namespace AND n.horizon >= longest;
     IF NOT FOUND THEN outcome := 9; RETURN; END IF;
 
-    -- Of all callers with this token, one goes on with it unspent.
+    -- Of all callers with this token, one finds it not yet consumed.
     SELECT * INTO old FROM annul_token t WHERE t.digest = in_digest FOR NO KEY UPDATE;
     IF NOT FOUND THEN outcome := 6; RETURN; END IF;
     -- As it was when it was locked.
@@ -182,7 +183,7 @@ BEGIN
     END IF;
 
     -- Covered meanwhile, perhaps alone: then its successors would not be. A client's revocation of this token holds the
-    -- token's row until it is committed, so it is seen here, or sees there that the token was spent.
+    -- token's row until it is committed, so it is seen here, or sees there that the token was consumed.
     SELECT e.kind INTO covered_by FROM annul_entry e
         WHERE e.key = ANY (ARRAY[in_token_key, old.grant_key, old.session_key, old.pair_key, old.subject_key,
                                  old.client_key, in_everything_key])
@@ -206,7 +207,7 @@ BEGIN
         WHERE t.grant_key <> old.grant_key OR t.kind <> n.kind;
     IF FOUND THEN outcome := 8; RETURN; END IF;
 
-    -- Revoked while the exchange was under way: the successors are born dead, and the entry stays for as long as they.
+    -- Revoked while the rotation was under way: the successors are born dead, and the entry stays for as long as they.
     WITH held AS (
         UPDATE annul_entry e SET until = greatest(e.until, horizon)
         FROM (SELECT l.key FROM annul_entry l
