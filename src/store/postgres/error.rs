@@ -62,10 +62,10 @@ impl From<Failure> for StoreError {
 }
 
 fn of_postgres(error: tokio_postgres::Error) -> StoreError {
-    let Some(said) = error.as_db_error() else {
+    let Some(answer) = error.as_db_error() else {
         return StoreError::unavailable(error);
     };
-    let (code, error) = (said.code().clone(), Said::new(said));
+    let (code, error) = (answer.code().clone(), ServerError::new(answer));
     // https://www.postgresql.org/docs/current/errcodes-appendix.html: the first two say which class.
     match (code.code(), code.code().get(..2).unwrap_or_default()) {
         // A serialization failure or a deadlock: another one was first.
@@ -83,13 +83,13 @@ fn of_postgres(error: tokio_postgres::Error) -> StoreError {
 /// What PostgreSQL said, without what it was about: its details, hints and contexts quote rows and statements, and a row
 /// holds names, and the counterpart of a token.
 #[derive(Debug)]
-struct Said {
+struct ServerError {
     code: Box<str>,
     message: Box<str>,
     constraint: Option<Box<str>>,
 }
 
-impl Said {
+impl ServerError {
     fn new(error: &DbError) -> Self {
         Self {
             code: error.code().code().into(),
@@ -99,7 +99,7 @@ impl Said {
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgreSQL: {} (SQLSTATE {}", self.message, self.code)?;
         if let Some(constraint) = &self.constraint {
@@ -109,7 +109,7 @@ impl fmt::Display for Said {
     }
 }
 
-impl std::error::Error for Said {}
+impl std::error::Error for ServerError {}
 
 /// A row that does not hold what this version would have written.
 pub(super) fn corrupt(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

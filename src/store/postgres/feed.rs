@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::get;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
 use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
 
 /// How often a reader that waits looks by itself: a notification may get lost.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
 
 /// The most entries of one page.
 const PAGE: usize = 10_000;
@@ -77,7 +77,7 @@ pub(super) async fn changes(
     let namespace = store.keys().namespace();
     let found = store
         .link()
-        .rows(statements::FEED_PAGE, &[&namespace, &place, &ends.last, &wanted], Again::May)
+        .rows(statements::FEED_PAGE, &[&namespace, &place, &ends.last, &wanted], Retry::Allowed)
         .await?;
     let Some(first) = found.first() else {
         return Err(StoreError::corrupt("the feed answered with nothing at all"));
@@ -85,7 +85,7 @@ pub(super) async fn changes(
     let (swept, newest): (i64, i64) = (get(first, 0)?, get(first, 1)?);
     if swept.max(newest) > ends.last {
         // Drawn meanwhile, or else the sequence is behind the entries, and most of them would not be told.
-        let row = store.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+        let row = store.link().row(statements::FEED_ENDS, &[], Retry::Allowed).await?;
         if swept.max(newest) > get(&row, 1)? {
             return Err(StoreError::corrupt(
                 "the sequence annul_place is behind the entries: the next start refuses, and says how to set it",
@@ -121,7 +121,7 @@ pub(super) async fn changes(
 
 /// Where the feed ends, once nobody is about to commit an entry before that.
 async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreError> {
-    let row = store.link().row(statements::FEED_ENDS, &[], Again::May).await?;
+    let row = store.link().row(statements::FEED_ENDS, &[], Retry::Allowed).await?;
     let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
     // It tells no two entries apart, but a cursor of another namespace's feed.
     let [a, b, c, d, e, f, g, h, ..] = store.keys().digests().derive("annul feed", identity);
@@ -133,7 +133,7 @@ async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreEr
     let waiting = async {
         let mut pause = Duration::from_millis(1);
         while !writers.is_empty() {
-            let row = store.link().row(statements::FEED_WAITS, &[&writers], Again::May).await?;
+            let row = store.link().row(statements::FEED_WAITS, &[&writers], Retry::Allowed).await?;
             if get::<i64>(&row, 0)? == 0 {
                 break;
             }
@@ -161,13 +161,13 @@ pub(super) async fn changed(store: &PostgresStore, after: &FeedCursor) -> Result
         notified.mark_unchanged();
         let row = store
             .link()
-            .row(statements::FEED_HAS, &[&namespace, &position.place], Again::May)
+            .row(statements::FEED_HAS, &[&namespace, &position.place], Retry::Allowed)
             .await?;
         if get(&row, 0)? {
             return Ok(());
         }
         // Notified or not: look again.
-        drop(timeout(LOOK, notified.changed()).await);
+        drop(timeout(POLL, notified.changed()).await);
     }
 }
 

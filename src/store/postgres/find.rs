@@ -1,7 +1,7 @@
 //! Looking a token up.
 
 use crate::store::StoreError;
-use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::get;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
@@ -20,7 +20,7 @@ pub(super) async fn find(
         .rows(
             statements::FIND,
             &[&digest.as_bytes().as_slice(), &own.as_bytes(), &keys.everything().as_bytes()],
-            Again::May,
+            Retry::Allowed,
         )
         .await?;
     let Some(row) = found.first() else {

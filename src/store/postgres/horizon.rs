@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::millis;
 use crate::store::postgres::statements;
 use crate::store::postgres::store::PostgresStore;
@@ -18,7 +18,7 @@ pub(super) async fn raise(store: &PostgresStore, latest: i64) -> Result<(), Stor
     let namespace = store.keys().namespace();
     let step = (latest / STEP + 1).saturating_mul(STEP).min(millis(Timestamp::MAX));
     let horizon = step.max(latest);
-    store.link().rows(statements::RAISE, &[&namespace, &horizon], Again::May).await?;
+    store.link().rows(statements::RAISE, &[&namespace, &horizon], Retry::Allowed).await?;
     Ok(())
 }
 

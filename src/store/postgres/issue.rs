@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::store::postgres::columns::{Columns, another_grants};
 use crate::store::postgres::keys::Key;
-use crate::store::postgres::link::{Again, Param};
+use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
@@ -57,7 +57,7 @@ pub(super) async fn issue(
                     &columns.counterparts,
                     &all,
                 ],
-                Again::May,
+                Retry::Allowed,
             )
             .await?;
         if !get::<bool>(&row, 0)? {
@@ -84,6 +84,6 @@ async fn ensure_own(
     grant: &Key,
 ) -> Result<(), StoreError> {
     let params: [Param<'_>; 3] = [&digests, &kinds, &grant.as_bytes()];
-    let row = store.link().row(statements::FOREIGN, &params, Again::May).await?;
+    let row = store.link().row(statements::FOREIGN, &params, Retry::Allowed).await?;
     if get(&row, 0)? { Err(another_grants()) } else { Ok(()) }
 }

@@ -25,8 +25,8 @@ pub(super) struct Link {
 
 /// Whether a statement may be sent again where the first answer was that the connection is gone. It may have been done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Again {
-    May,
+pub(super) enum Retry {
+    Allowed,
     Never,
 }
 
@@ -58,9 +58,9 @@ impl Link {
         &self,
         sql: &'static str,
         params: &[Param<'_>],
-        again: Again,
+        retry: Retry,
     ) -> Result<Vec<Row>, StoreError> {
-        Ok(self.ask(sql, params, again).await?)
+        Ok(self.ask(sql, params, retry).await?)
     }
 
     /// Asks for exactly one row.
@@ -68,9 +68,9 @@ impl Link {
         &self,
         sql: &'static str,
         params: &[Param<'_>],
-        again: Again,
+        retry: Retry,
     ) -> Result<Row, StoreError> {
-        let mut rows = self.ask(sql, params, again).await?;
+        let mut rows = self.ask(sql, params, retry).await?;
         match rows.pop() {
             Some(row) if rows.is_empty() => Ok(row),
             Some(_) | None => {
@@ -83,10 +83,10 @@ impl Link {
         &self,
         sql: &'static str,
         params: &[Param<'_>],
-        again: Again,
+        retry: Retry,
     ) -> Result<Vec<Row>, Failure> {
         match self.attempt(sql, params).await {
-            Err(failure) if again == Again::May && failure.is_of_connection() => {
+            Err(failure) if retry == Retry::Allowed && failure.is_of_connection() => {
                 // The others may be as dead, and not know it yet.
                 self.pool.retain(|_, _| false);
                 self.attempt(sql, params).await

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::AsyncMessage;
 
-use crate::store::postgres::link::{Again, Link};
+use crate::store::postgres::link::{Link, Retry};
 use crate::store::postgres::statements;
 use crate::store::postgres::tls::Tls;
 
@@ -37,7 +37,7 @@ impl Notifier {
             loop {
                 asked.notified().await;
                 // A reader that misses it looks by itself before long.
-                drop(link.rows(statements::NOTIFY, &[], Again::Never).await);
+                drop(link.rows(statements::NOTIFY, &[], Retry::Never).await);
                 sleep(INTERVAL).await;
             }
         });

@@ -1,7 +1,7 @@
 //! Writing an entry of the ledger.
 
 use crate::revocation::{Actor, Revocation, Revoked, Target};
-use crate::store::postgres::link::{Again, Param};
+use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
@@ -27,7 +27,7 @@ pub(super) async fn revoke(
             let digest = digest.as_bytes().as_slice();
             let params: [Param<'_>; 7] =
                 [&digest, &key.as_bytes(), &namespace, &at, &in_flight, &reason, &client];
-            store.link().rows(statements::REVOKE_OWN_TOKEN, &params, Again::May).await?
+            store.link().rows(statements::REVOKE_OWN_TOKEN, &params, Retry::Allowed).await?
         }
         None => {
             let kind = records::target_number(target);
@@ -44,7 +44,7 @@ pub(super) async fn revoke(
                 &actor,
                 &client,
             ];
-            store.link().rows(statements::REVOKE, &params, Again::May).await?
+            store.link().rows(statements::REVOKE, &params, Retry::Allowed).await?
         }
     };
     if written.is_empty() {

@@ -1,7 +1,7 @@
 //! Rotating a refresh token.
 
 use crate::store::postgres::columns::{Columns, another_grants};
-use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
@@ -48,7 +48,7 @@ pub(super) async fn rotate(
                     &columns.counterparts,
                 ],
                 // The first attempt may have consumed the token: a second one would find it reused.
-                Again::Never,
+                Retry::Never,
             )
             .await?;
         let outcome: i16 = get(&row, 0)?;

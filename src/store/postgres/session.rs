@@ -2,7 +2,7 @@
 
 use crate::id::{ClientId, SessionId};
 use crate::store::postgres::keys::Key;
-use crate::store::postgres::link::Again;
+use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
@@ -43,7 +43,7 @@ pub(super) async fn open_session(
                     &holds,
                     &duration(Retention::IN_FLIGHT),
                 ],
-                Again::May,
+                Retry::Allowed,
             )
             .await?;
         let (ready, ended, opened): (bool, bool, bool) =
@@ -69,6 +69,6 @@ pub(super) async fn session(
     id: &SessionId,
 ) -> Result<Option<Session>, StoreError> {
     let key = store.keys().session(id);
-    let rows = store.link().rows(statements::SESSION, &[&key.as_bytes()], Again::May).await?;
+    let rows = store.link().rows(statements::SESSION, &[&key.as_bytes()], Retry::Allowed).await?;
     rows.first().map(|row| records::session(row, id)).transpose()
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
-use crate::store::postgres::link::{Again, Param};
+use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::statements;
 use crate::store::postgres::store::PostgresStore;
@@ -73,18 +73,18 @@ async fn sweep_batch(
         Table::Entries => {
             let in_flight = duration(Retention::IN_FLIGHT);
             let params: [Param<'_>; 4] = [&now, &from, &rows, &in_flight];
-            link.row(statements::SWEEP_ENTRIES, &params, Again::May).await?
+            link.row(statements::SWEEP_ENTRIES, &params, Retry::Allowed).await?
         }
         Table::Families => {
-            link.row(statements::SWEEP_FAMILIES, &[&now, &from, &rows, &refresh], Again::May)
+            link.row(statements::SWEEP_FAMILIES, &[&now, &from, &rows, &refresh], Retry::Allowed)
                 .await?
         }
         Table::Sessions => {
-            link.row(statements::SWEEP_SESSIONS, &[&now, &from, &rows], Again::May).await?
+            link.row(statements::SWEEP_SESSIONS, &[&now, &from, &rows], Retry::Allowed).await?
         }
         Table::Tokens => {
             let params: [Param<'_>; 5] = [&now, &from, &rows, &access, &refresh];
-            link.row(statements::SWEEP_TOKENS, &params, Again::May).await?
+            link.row(statements::SWEEP_TOKENS, &params, Retry::Allowed).await?
         }
     };
     let count = |column| -> Result<usize, StoreError> {
