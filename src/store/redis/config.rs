@@ -7,7 +7,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::store::Retention;
-use crate::store::redis::error::RedisStartError;
+use crate::store::redis::start_error::RedisStartError;
 use crate::token::DigestKey;
 
 /// More shards than any cluster has nodes to spread them over.

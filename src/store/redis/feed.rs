@@ -9,7 +9,7 @@ use redis::Value;
 use crate::store::redis::keys::{Id, Part};
 use crate::store::redis::script::{Call, FEED};
 use crate::store::redis::tokens::{bytes, parts};
-use crate::store::redis::{RedisStore, codec, link, random};
+use crate::store::redis::{RedisStore, link, random, records};
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many entries one page has at most: Redis serves nobody else while it reads them.
@@ -140,7 +140,7 @@ impl RedisStore {
                 // Where there is none, Redis itself has forgotten it, and everything that it could cover before that.
                 let entry = match entry.as_slice() {
                     [] => None,
-                    entry => Some(codec::feed_entry(entry)?),
+                    entry => Some(records::feed_entry(entry)?),
                 };
                 Ok::<_, StoreError>((at, entry))
             })

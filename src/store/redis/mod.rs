@@ -48,24 +48,24 @@ use crate::store::{
 };
 use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
-mod codec;
 mod config;
-mod error;
-mod exchange;
 mod feed;
 mod keys;
-mod ledger;
 mod link;
+mod open;
+mod records;
+mod revoke;
+mod rotate;
 mod script;
 mod session;
-mod start;
+mod start_error;
 mod sweep;
 mod tokens;
 
 pub use config::RedisConfig;
-pub use error::RedisStartError;
 use keys::Space;
 use link::Link;
+pub use start_error::RedisStartError;
 
 /// How much later than due Redis itself forgets, where no sweep comes: `MARGIN` in `lua/common.lua`.
 const MARGIN: u64 = 86_400_000;
@@ -160,7 +160,7 @@ impl RedisStore {
         let address = config.address()?;
         let link = Link::new(&address, config.timeout, config.replicas)
             .map_err(RedisStartError::unreachable)?;
-        let shards = start::start(&config, &address, &link).await?;
+        let shards = open::start(&config, &address, &link).await?;
         let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
         let space = Space::new(&prefix, shards, &key, &Namespace::default());
         let step = AtomicUsize::new(0);

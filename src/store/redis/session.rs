@@ -6,7 +6,7 @@ use crate::revocation::Target;
 use crate::store::redis::keys::{Named, Part};
 use crate::store::redis::script::{Call, SESSION};
 use crate::store::redis::tokens::{Announced, bytes, parts};
-use crate::store::redis::{RedisStore, codec, forgotten, millis};
+use crate::store::redis::{RedisStore, forgotten, millis, records};
 use crate::store::{Retention, Session, StoreError};
 
 /// How often others may be quicker.
@@ -22,7 +22,7 @@ impl RedisStore {
             let joined = match known.as_slice() {
                 [] => session.clone(),
                 known => {
-                    let mut joined = codec::session_from_bytes(known)?;
+                    let mut joined = records::session_from_bytes(known)?;
                     joined.join(&session)?;
                     joined
                 }
@@ -41,7 +41,7 @@ impl RedisStore {
                 .key(self.space.key(Part::Entry, &id))
                 .argument(*id.as_bytes())
                 .argument(known.as_slice())
-                .argument(codec::session_to_bytes(&joined, due))
+                .argument(records::session_to_bytes(&joined, due))
                 .number(millis(joined.expires_at()))
                 .number(announced.forgotten);
             let Some([outcome, told]) = parts(self.root.link.call(&call).await?) else {
@@ -60,7 +60,7 @@ impl RedisStore {
     pub(super) async fn find_session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         match self.look(Part::Session, &self.space.session(id), 0).await?.as_slice() {
             [] => Ok(None),
-            known => codec::session_from_bytes(known).map(Some),
+            known => records::session_from_bytes(known).map(Some),
         }
     }
 

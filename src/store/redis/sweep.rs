@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::store::redis::keys::{Id, Part};
 use crate::store::redis::script::{Call, DUE, SWEEP};
 use crate::store::redis::tokens::{bytes, parts};
-use crate::store::redis::{RedisStore, codec, link, millis};
+use crate::store::redis::{RedisStore, link, millis, records};
 use crate::store::{StoreError, SweepBudget, Swept};
 
 /// How many rows one call looks at: Redis serves nobody else meanwhile.
@@ -103,8 +103,9 @@ impl RedisStore {
             Box::pin(link.within(self.look(Part::Family, grant, 8)))
         });
         for (grant, family) in grants.iter().zip(link::all(families).await) {
-            call =
-                call.argument(*grant.as_bytes()).argument(codec::due(&family?).unwrap_or_default());
+            call = call
+                .argument(*grant.as_bytes())
+                .argument(records::due(&family?).unwrap_or_default());
         }
         let swept = link.within(link.call(&call)).await?;
         let Some([Value::Int(looked), Value::Int(removed), Value::Int(more)]) = parts(swept) else {

@@ -6,10 +6,10 @@ use redis::Value;
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::redis::codec::Record;
 use crate::store::redis::keys::{Id, Named, Part, kind_of};
+use crate::store::redis::records::Record;
 use crate::store::redis::script::{Call, FIND, ISSUE, LOOK};
-use crate::store::redis::{RedisStore, codec, forgotten, link, millis};
+use crate::store::redis::{RedisStore, forgotten, link, millis, records};
 use crate::token::{
     Grant, NewToken, PresentedToken, TargetKind, TokenDigest, TokenRecord, TokenState,
 };
@@ -113,7 +113,7 @@ impl RedisStore {
         let looks = targets.map(|target| -> link::Boxed<'_, _> {
             Box::pin(async move {
                 let entry = self.look(Part::Entry, &target.id, 8).await?;
-                let cutoff = codec::cutoff(&entry)?;
+                let cutoff = records::cutoff(&entry)?;
                 let covers = cutoff.is_some_and(|cutoff| target.granted(login) <= cutoff);
                 Ok::<_, StoreError>(covers.then_some(target.kind))
             })
@@ -249,8 +249,8 @@ impl RedisStore {
         let id = self.space.token(&self.space.digest(token.token()));
         let due = token.expires_at() + self.root.retention.of(token.kind());
         let (generation, spent_by) = match token.is_consumed() {
-            true => (codec::IMPORTED_GENERATION, codec::IMPORTED),
-            false => (generation, codec::UNSPENT),
+            true => (records::IMPORTED_GENERATION, records::IMPORTED),
+            false => (generation, records::UNSPENT),
         };
         let record = Record {
             kind: token.kind(),

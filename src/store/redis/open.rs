@@ -6,9 +6,9 @@ use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInf
 use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::store::redis::config::{Address, MOST_SHARDS, RedisConfig};
-use crate::store::redis::error::RedisStartError;
 use crate::store::redis::link::{Connection, Link};
 use crate::store::redis::script::{Call, START};
+use crate::store::redis::start_error::RedisStartError;
 use crate::token::DigestKey;
 
 /// What the data look like. Another number is another layout, which this version does not read.

@@ -5,11 +5,11 @@ use redis::Value;
 use crate::clock::Timestamp;
 use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::store::StoreError;
-use crate::store::redis::codec::Record;
 use crate::store::redis::keys::Part;
+use crate::store::redis::records::Record;
 use crate::store::redis::script::{Call, REVOKE};
 use crate::store::redis::tokens::{bytes, parts};
-use crate::store::redis::{RedisStore, codec, millis, random};
+use crate::store::redis::{RedisStore, millis, random, records};
 
 impl RedisStore {
     /// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been exchanged
@@ -56,7 +56,7 @@ impl RedisStore {
             .argument(*id.as_bytes())
             .argument(revocation.at().as_unix_millis().to_be_bytes())
             .number(u64::from(moves))
-            .argument(codec::entry_body(revocation))
+            .argument(records::entry_body(revocation))
             .argument(random()?)
             .number(millis(Timestamp::default() + self.root.longest_lifetime))
             .number(millis(Timestamp::default() + kept));

@@ -4,11 +4,11 @@ use redis::Value;
 
 use crate::clock::Timestamp;
 use crate::revocation::{Revocation, Target};
-use crate::store::redis::codec::Record;
 use crate::store::redis::keys::Part;
+use crate::store::redis::records::Record;
 use crate::store::redis::script::{Call, FAMILY, ROTATE, SPEND};
 use crate::store::redis::tokens::{Found, bytes, check_counterparts, covering, parts};
-use crate::store::redis::{FAR, RedisStore, codec, forgotten, millis, random};
+use crate::store::redis::{FAR, RedisStore, forgotten, millis, random, records};
 use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::{NewToken, TargetKind, TokenKind, TokenRecord};
 
@@ -56,7 +56,7 @@ impl RedisStore {
             let successor = self.space.token(&self.space.digest(token.token()));
             let due = token.expires_at() + retention.of(token.kind());
             let (head, own) =
-                codec::successor(token, Timestamp::from_unix_millis(millis(due)), now);
+                records::successor(token, Timestamp::from_unix_millis(millis(due)), now);
             call = call
                 .key(self.space.key(Part::Token, &successor))
                 .key(self.space.key(Part::Entry, &successor))
