@@ -6,10 +6,12 @@ use std::str::FromStr;
 
 use redis::Value;
 
+use crate::store::redis::answer::{bytes, parts};
 use crate::store::redis::keys::{Id, Part};
-use crate::store::redis::script::{Call, FEED};
-use crate::store::redis::tokens::{bytes, parts};
-use crate::store::redis::{RedisStore, link, random, records};
+use crate::store::redis::read::look;
+use crate::store::redis::script::{Call, FEED, random};
+use crate::store::redis::store::RedisStore;
+use crate::store::redis::{join, records};
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many entries one page has at most: Redis serves nobody else while it reads them.
@@ -46,109 +48,112 @@ struct Told {
     is_all: bool,
 }
 
-impl RedisStore {
-    pub(super) async fn read_feed(
-        &self,
-        after: Option<&FeedCursor>,
-        limit: usize,
-    ) -> Result<Changes, StoreError> {
-        let limit = limit.clamp(1, MOST);
-        let count = self.space.shard_count();
-        let began = match after.map(|cursor| cursor.as_str().parse::<Reader>()) {
-            None => None,
-            Some(Ok(reader)) if reader.shards.len() == count => Some(reader),
-            Some(_) => return Ok(Changes::Gap),
-        };
-        let place = |shard: usize| {
-            let reader = began.as_ref().and_then(|reader| reader.shards.get(shard));
-            reader.map(|position| position.place).unwrap_or_default()
-        };
-        let asked = (0..count)
-            .map(|shard| -> link::Boxed<'_, _> { Box::pin(self.tell(shard, place(shard), limit)) });
-        let told: Vec<Told> = link::all(asked).await.into_iter().collect::<Result<_, _>>()?;
-        let epoch = epoch_of(&told);
-        let mut reader = match began {
-            Some(reader) if reader.epoch != epoch || reader.has_lost(&told) => {
-                return Ok(Changes::Gap);
-            }
-            Some(reader) => reader,
-            None => {
-                let begins = |told: &Told| Position { place: Place::default(), mark: told.last };
-                Reader { epoch, shards: told.iter().map(begins).collect() }
-            }
-        };
-        let mut lines = Vec::new();
-        let mut ends = Vec::new();
-        for (shard, told) in told.into_iter().enumerate() {
-            ends.push((told.is_all, told.last));
-            lines.extend(told.lines.into_iter().map(|(place, entry)| (place, shard, entry)));
+pub(super) async fn changes(
+    store: &RedisStore,
+    after: Option<&FeedCursor>,
+    limit: usize,
+) -> Result<Changes, StoreError> {
+    let limit = limit.clamp(1, MOST);
+    let count = store.space.shard_count();
+    let began = match after.map(|cursor| cursor.as_str().parse::<Reader>()) {
+        None => None,
+        Some(Ok(reader)) if reader.shards.len() == count => Some(reader),
+        Some(_) => return Ok(Changes::Gap),
+    };
+    let place = |shard: usize| {
+        let reader = began.as_ref().and_then(|reader| reader.shards.get(shard));
+        reader.map(|position| position.place).unwrap_or_default()
+    };
+    let asked = (0..count)
+        .map(|shard| -> join::Boxed<'_, _> { Box::pin(tell(store, shard, place(shard), limit)) });
+    let told: Vec<Told> = join::all(asked).await.into_iter().collect::<Result<_, _>>()?;
+    let epoch = epoch_of(&told);
+    let mut reader = match began {
+        Some(reader) if reader.epoch != epoch || reader.has_lost(&told) => {
+            return Ok(Changes::Gap);
         }
-        // Nearly the order in which they came, and each shard has its turn.
-        lines.sort_by_key(|(place, shard, _)| (*place, *shard));
-        let rest = lines.split_off(limit.min(lines.len()));
-        for (_, shard, _) in rest {
-            if let Some((is_all, _)) = ends.get_mut(shard) {
-                *is_all = false;
-            }
+        Some(reader) => reader,
+        None => {
+            let begins = |told: &Told| Position { place: Place::default(), mark: told.last };
+            Reader { epoch, shards: told.iter().map(begins).collect() }
         }
-        let mut entries = Vec::new();
-        for (place, shard, entry) in lines {
-            entries.extend(entry);
-            if let Some(position) = reader.shards.get_mut(shard) {
-                position.place = place;
-            }
-        }
-        let mut more = false;
-        for (position, (is_all, last)) in reader.shards.iter_mut().zip(ends) {
-            if is_all {
-                position.place = position.place.max(last);
-            }
-            more |= !is_all;
-        }
-        Ok(Changes::Page(FeedPage::new(entries, reader.cursor(), more)))
+    };
+    let mut lines = Vec::new();
+    let mut ends = Vec::new();
+    for (shard, told) in told.into_iter().enumerate() {
+        ends.push((told.is_all, told.last));
+        lines.extend(told.lines.into_iter().map(|(place, entry)| (place, shard, entry)));
     }
+    // Nearly the order in which they came, and each shard has its turn.
+    lines.sort_by_key(|(place, shard, _)| (*place, *shard));
+    let rest = lines.split_off(limit.min(lines.len()));
+    for (_, shard, _) in rest {
+        if let Some((is_all, _)) = ends.get_mut(shard) {
+            *is_all = false;
+        }
+    }
+    let mut entries = Vec::new();
+    for (place, shard, entry) in lines {
+        entries.extend(entry);
+        if let Some(position) = reader.shards.get_mut(shard) {
+            position.place = place;
+        }
+    }
+    let mut more = false;
+    for (position, (is_all, last)) in reader.shards.iter_mut().zip(ends) {
+        if is_all {
+            position.place = position.place.max(last);
+        }
+        more |= !is_all;
+    }
+    Ok(Changes::Page(FeedPage::new(entries, reader.cursor(), more)))
+}
 
-    async fn tell(&self, shard: usize, after: Place, limit: usize) -> Result<Told, StoreError> {
-        let call = Call::new(&FEED, self.space.shard_key(shard))
-            .key(self.space.feed_key(shard))
-            .argument(after.to_string())
-            .argument(limit.to_string())
-            .argument(random()?);
-        let wrong = || StoreError::corrupt("an answer of another kind");
-        let told = parts(self.root.link.call(&call).await?);
-        let Some([epoch, swept, last, Value::Array(found)]) = told else {
-            return Err(wrong());
-        };
-        let place = |value: Value| -> Result<Place, StoreError> {
-            let text = String::from_utf8(bytes(value)?).map_err(|_| wrong())?;
-            text.parse().map_err(|()| wrong())
-        };
-        let (swept, last) = (place(swept)?, place(last)?);
-        let mut read = Vec::new();
-        let mut found = found.into_iter();
-        while let (Some(at), Some(id), Some(entry)) = (found.next(), found.next(), found.next()) {
-            let id = bytes(id)?.try_into().map_err(|_| wrong())?;
-            read.push((place(at)?, Id::new(id), bytes(entry)?));
-        }
-        let is_cluster = self.root.link.is_cluster();
-        let looks = read.into_iter().map(|(at, id, mut entry)| -> link::Boxed<'_, _> {
-            Box::pin(async move {
-                if entry.is_empty() && is_cluster {
-                    // Perhaps the slot is moving. A call for this key alone is answered by the node that has it.
-                    entry = self.look(Part::Entry, &id, 0).await?;
-                }
-                // Where there is none, Redis itself has forgotten it, and everything that it could cover before that.
-                let entry = match entry.as_slice() {
-                    [] => None,
-                    entry => Some(records::feed_entry(entry)?),
-                };
-                Ok::<_, StoreError>((at, entry))
-            })
-        });
-        let lines: Vec<_> = link::all(looks).await.into_iter().collect::<Result<_, _>>()?;
-        let is_all = lines.len() < limit || lines.last().is_some_and(|(at, _)| *at >= last);
-        Ok(Told { epoch: bytes(epoch)?, swept, last, lines, is_all })
+async fn tell(
+    store: &RedisStore,
+    shard: usize,
+    after: Place,
+    limit: usize,
+) -> Result<Told, StoreError> {
+    let call = Call::new(&FEED, store.space.shard_key(shard))
+        .key(store.space.feed_key(shard))
+        .argument(after.to_string())
+        .argument(limit.to_string())
+        .argument(random()?);
+    let wrong = || StoreError::corrupt("an answer of another kind");
+    let told = parts(store.root.link.call(&call).await?);
+    let Some([epoch, swept, last, Value::Array(found)]) = told else {
+        return Err(wrong());
+    };
+    let place = |value: Value| -> Result<Place, StoreError> {
+        let text = String::from_utf8(bytes(value)?).map_err(|_| wrong())?;
+        text.parse().map_err(|()| wrong())
+    };
+    let (swept, last) = (place(swept)?, place(last)?);
+    let mut read = Vec::new();
+    let mut found = found.into_iter();
+    while let (Some(at), Some(id), Some(entry)) = (found.next(), found.next(), found.next()) {
+        let id = bytes(id)?.try_into().map_err(|_| wrong())?;
+        read.push((place(at)?, Id::new(id), bytes(entry)?));
     }
+    let is_cluster = store.root.link.is_cluster();
+    let looks = read.into_iter().map(|(at, id, mut entry)| -> join::Boxed<'_, _> {
+        Box::pin(async move {
+            if entry.is_empty() && is_cluster {
+                // Perhaps the slot is moving. A call for this key alone is answered by the node that has it.
+                entry = look(store, Part::Entry, &id, 0).await?;
+            }
+            // Where there is none, Redis itself has forgotten it, and everything that it could cover before that.
+            let entry = match entry.as_slice() {
+                [] => None,
+                entry => Some(records::feed_entry(entry)?),
+            };
+            Ok::<_, StoreError>((at, entry))
+        })
+    });
+    let lines: Vec<_> = join::all(looks).await.into_iter().collect::<Result<_, _>>()?;
+    let is_all = lines.len() < limit || lines.last().is_some_and(|(at, _)| *at >= last);
+    Ok(Told { epoch: bytes(epoch)?, swept, last, lines, is_all })
 }
 
 impl Reader {

@@ -1,9 +1,7 @@
 //! The connection: opened again when it is lost, asked again where Redis says so, and never for longer than one time-out.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -296,26 +294,4 @@ fn told(error: &RedisError) -> StoreError {
         Some("WRONGTYPE" | "CORRUPT") => StoreError::corrupt(error.to_string()),
         Some(_) | None => StoreError::unavailable(error.to_string()),
     }
-}
-
-/// One of several futures that are run together.
-pub(super) type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
-
-/// Runs all of them at once, and waits for all.
-pub(super) async fn all<'f, T>(futures: impl Iterator<Item = Boxed<'f, T>>) -> Vec<T> {
-    let mut running: Vec<_> = futures.map(|future| (Some(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, value) in &mut running {
-            if let Some(running) = future {
-                match running.as_mut().poll(context) {
-                    Poll::Ready(ready) => (*future, *value) = (None, Some(ready)),
-                    Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, value)| value).collect()
 }

@@ -32,123 +32,40 @@
 //! generations. A failover that loses the spending, and not the successors on another node, does make two: see *What an
 //! acknowledged revocation survives* at [`RedisStore`].
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::id::{Namespace, SessionId};
+use crate::id::SessionId;
 use crate::revocation::{Revocation, Revoked};
 use crate::store::{
-    Changes, FeedCursor, Issued, Retention, RevocationFeed, Rotated, Rotation, Session, StoreError,
-    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
+    SweepBudget, Swept, TokenLedger, TokenStore,
 };
-use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
+mod announce;
+mod answer;
 mod config;
 mod feed;
+mod find;
+mod issue;
+mod join;
 mod keys;
 mod link;
 mod open;
+mod read;
 mod records;
 mod revoke;
 mod rotate;
 mod script;
 mod session;
 mod start_error;
+mod store;
 mod sweep;
-mod tokens;
 
 pub use config::RedisConfig;
-use keys::Space;
-use link::Link;
 pub use start_error::RedisStartError;
-
-/// How much later than due Redis itself forgets, where no sweep comes: `MARGIN` in `lua/common.lua`.
-const MARGIN: u64 = 86_400_000;
-
-/// The latest instant that scripts compute with: `FAR` in `lua/common.lua`.
-const FAR: u64 = 9_000_000_000_000_000;
-
-/// A store in Redis or Valkey, 7 or later: for many processes that share one.
-///
-/// Revoking anything is one call of one script, however many tokens it covers. On a single server finding, issuing and
-/// exchanging are one round trip each; in a Cluster two, two and six. No call takes longer than the
-/// [time-out](RedisConfig::timeout): then it is `Unavailable`, perhaps done, and service resumes by itself.
-///
-/// ```no_run
-/// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-/// use annul::client::RegisteredClients;
-/// use annul::store::redis::RedisConfig;
-/// use annul::{Authority, DigestKey, RedisStore};
-///
-/// let key = DigestKey::new(&[7; 32]); // from wherever the deployment keeps its secrets
-/// let store = RedisStore::connect(RedisConfig::new("redis://127.0.0.1:6379", key)).await?;
-/// let authority = Authority::new(store, RegisteredClients::default());
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # What an acknowledged revocation survives
-///
-/// | | process killed | server lost, replica promoted |
-/// |---|---|---|
-/// | no `appendonly` | what the last snapshot had | what was replicated by then: usually all but milliseconds |
-/// | `appendfsync everysec` | all but the last second | the same |
-/// | `appendfsync always` | everything | the same |
-/// | with [`require_replicas`](RedisConfig::require_replicas) | as above | everything, if a replica that had it is promoted |
-///
-/// Redis elects without asking who has what, so of several replicas require all. `min-replicas-to-write` beside it keeps a
-/// primary that is cut off from going on alone: it then answers neither revocations nor checks. A replica never answers for
-/// this store, because a script that may write is refused there.
-///
-/// An exchange is as durable. In a Cluster the token is spent on one node and its successors may be recorded on another: if
-/// the first is lost with the last thing it wrote, the token is unspent again and can be exchanged a second time, and both
-/// successors are good. Nothing recognises that as reuse. Only `require_replicas` keeps it from happening, so a Cluster
-/// that issues refresh tokens should have it.
-///
-/// A node that came back empty, or with an old snapshot, has lost revocations of tokens that other nodes still have. Flush
-/// **all** nodes then (everybody logs in once more), and start every process again; or revoke
-/// [`Everything`](crate::Target::Everything) up to now, before anybody is served.
-///
-/// Readers of the feed are told of a gap where a node came back empty. Where it came back with an old snapshot, or a replica
-/// was promoted that lacked the last entries, they are told only until it has written more than it lost: let those that keep
-/// a cursor begin again with none.
-///
-/// # Time
-///
-/// What happens when is decided by the instants that are passed in. The clocks of several nodes have to be less than ten
-/// minutes apart all the same: Redis itself forgets by its own, a day later than [`Sweep::sweep`] would. So a timer that
-/// sweeps keeps memory small but is not needed to keep it bounded. Only one thing depends on it: that a consumed refresh
-/// token of a family which outlives it by a day is still recognised as reuse.
-///
-/// # What it does not do
-///
-/// It looks at the server's `maxmemory-policy` once, when it connects, and accepts any where `maxmemory` is 0. Who sets a
-/// limit later, by `CONFIG SET`, has to set `noeviction` first.
-///
-/// It speaks TLS with the feature `redistls` only. Every check in a Cluster looks at the entry for
-/// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
-#[derive(Clone)]
-pub struct RedisStore {
-    root: Arc<Root>,
-    space: Space,
-}
-
-/// What every namespace shares.
-struct Root {
-    link: Link,
-    key: DigestKey,
-    prefix: String,
-    shards: u16,
-    retention: Retention,
-    longest_lifetime: Duration,
-    /// Where the next sweep begins.
-    step: AtomicUsize,
-}
+pub use store::RedisStore;
 
 impl RedisStore {
     /// Connects, sees to it that the server keeps what it is told, and founds the store under its prefix if there is none.
@@ -157,63 +74,7 @@ impl RedisStore {
     ///
     /// - [`RedisStartError`]: what is wrong, and what to do about it. Nothing was started.
     pub async fn connect(config: RedisConfig) -> Result<Self, RedisStartError> {
-        let address = config.address()?;
-        let link = Link::new(&address, config.timeout, config.replicas)
-            .map_err(RedisStartError::unreachable)?;
-        let shards = open::start(&config, &address, &link).await?;
-        let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
-        let space = Space::new(&prefix, shards, &key, &Namespace::default());
-        let step = AtomicUsize::new(0);
-        let root = Arc::new(Root { link, key, prefix, shards, retention, longest_lifetime, step });
-        Ok(Self { root, space })
-    }
-
-    /// The same server, as another tenant sees it: it finds, revokes and sweeps nothing of this one's.
-    ///
-    /// ```no_run
-    /// # use annul::{Namespace, RedisStore};
-    /// # fn demo(store: RedisStore) {
-    /// let other = store.namespace(&Namespace::new("tenant-b"));
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn namespace(&self, namespace: &Namespace) -> Self {
-        let root = &self.root;
-        let space = Space::new(&root.prefix, root.shards, &root.key, namespace);
-        Self { root: Arc::clone(root), space }
-    }
-
-    /// Whether one script sees everything. In a Cluster none does, even of a single shard: while its slot moves, a key that
-    /// a script does not declare may be on the other node, and that it is missing is no fact.
-    fn is_at_once(&self) -> bool {
-        self.root.shards <= 1 && !self.root.link.is_cluster()
-    }
-}
-
-/// As a number for the scripts, which compute with doubles.
-fn millis(instant: Timestamp) -> u64 {
-    instant.as_unix_millis().min(FAR)
-}
-
-/// When Redis itself may forget what is due at `due`.
-fn forgotten(due: Timestamp) -> u64 {
-    millis(due).saturating_add(MARGIN).min(FAR)
-}
-
-/// Bytes that nobody has chosen before.
-fn random() -> Result<[u8; 16], StoreError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StoreError::unavailable(format!("no randomness: {error}")))?;
-    Ok(bytes)
-}
-
-impl fmt::Debug for RedisStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore")
-            .field("prefix", &self.root.prefix)
-            .field("shards", &self.root.shards)
-            .finish_non_exhaustive()
+        open::open(config).await
     }
 }
 
@@ -225,11 +86,11 @@ impl TokenStore for RedisStore {
         _hint: Option<TokenTypeHint<'_>>,
     ) -> Result<Option<TokenRecord>, StoreError> {
         // One key space for all kinds: the hint cannot matter.
-        self.root.link.within(self.find_token(token)).await
+        self.root.link.within(find::find(self, token)).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        self.root.link.within(self.apply(revocation)).await
+        self.root.link.within(revoke::revoke(self, revocation)).await
     }
 }
 
@@ -241,27 +102,27 @@ impl TokenLedger for RedisStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        let dead = self.root.link.within(self.record(&grant, tokens, 0, now)).await?;
-        Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
+        self.root.link.within(issue::issue(self, &grant, tokens, now)).await
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        self.root.link.within(self.exchange(rotation)).await
+        self.root.link.within(rotate::rotate(self, rotation)).await
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.root.link.within(self.open(session)).await
+        self.root.link.within(session::open_session(self, session)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.root.link.within(self.find_session(id)).await
+        self.root.link.within(session::session(self, id)).await
     }
 }
 
 #[async_trait]
 impl Sweep for RedisStore {
     async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError> {
-        self.sweep_shards(now, budget).await
+        // Every call within it has its time-out, however many there are.
+        sweep::sweep(self, now, budget).await
     }
 }
 
@@ -272,6 +133,6 @@ impl RevocationFeed for RedisStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        self.root.link.within(self.read_feed(after, limit)).await
+        self.root.link.within(feed::changes(self, after, limit)).await
     }
 }

@@ -1,14 +1,19 @@
 //! What is seen to before a store is handed out.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
 use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
+use crate::id::Namespace;
 use crate::store::redis::config::{Address, MOST_SHARDS, RedisConfig};
+use crate::store::redis::keys::Space;
 use crate::store::redis::link::{Connection, Link};
 use crate::store::redis::script::{Call, START};
 use crate::store::redis::start_error::RedisStartError;
+use crate::store::redis::store::{RedisStore, Root};
 use crate::token::DigestKey;
 
 /// What the data look like. Another number is another layout, which this version does not read.
@@ -17,8 +22,20 @@ const SCHEMA: u16 = 1;
 /// How many shards a namespace has in a cluster: enough that each is small, few enough to look at all of them.
 const CLUSTER_SHARDS: u16 = 64;
 
+pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartError> {
+    let address = config.address()?;
+    let link = Link::new(&address, config.timeout, config.replicas)
+        .map_err(RedisStartError::unreachable)?;
+    let shards = start(&config, &address, &link).await?;
+    let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
+    let space = Space::new(&prefix, shards, &key, &Namespace::default());
+    let step = AtomicUsize::new(0);
+    let root = Arc::new(Root { link, key, prefix, shards, retention, longest_lifetime, step });
+    Ok(RedisStore { root, space })
+}
+
 /// Looks at every server, then at the data; founds them if there are none. The number of shards.
-pub(super) async fn start(
+async fn start(
     config: &RedisConfig,
     address: &Address,
     link: &Link,

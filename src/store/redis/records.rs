@@ -12,6 +12,9 @@ use crate::token::{Grant, NewToken, TokenDigest, TokenId, TokenKind};
 
 const VERSION: u8 = 1;
 
+/// How long a counterpart may be.
+const LONGEST_COUNTERPART: usize = 60_000;
+
 /// No exchange: the mark of a token that was not consumed.
 pub(super) const UNSPENT: [u8; 16] = [0; 16];
 
@@ -127,6 +130,17 @@ pub(super) fn successor(
     let mut own = Writer(Vec::new());
     own.own(issued_at, token.counterpart().map(AsRef::as_ref));
     (head.0, own.0)
+}
+
+/// Refuses what a record cannot hold: scripts know its place by a length of two bytes.
+pub(super) fn check_counterparts(tokens: &[NewToken<'_>]) -> Result<(), StoreError> {
+    let is_long = |token: &NewToken<'_>| {
+        token.counterpart().is_some_and(|text| text.expose_secret().len() > LONGEST_COUNTERPART)
+    };
+    match tokens.iter().any(is_long) {
+        true => Err(StoreError::conflict("a counterpart of more than 60,000 bytes cannot be kept")),
+        false => Ok(()),
+    }
 }
 
 /// What readers of the feed are told, beside the cutoff and until when, which the scripts keep in an entry's head.

@@ -4,11 +4,15 @@ use redis::Value;
 
 use crate::clock::Timestamp;
 use crate::revocation::{Revocation, Target};
+use crate::store::redis::announce::{announce, announced_at};
+use crate::store::redis::answer::{bytes, covering, parts};
+use crate::store::redis::find::{Found, look_up};
+use crate::store::redis::issue::{issue_generation, put_all};
 use crate::store::redis::keys::Part;
-use crate::store::redis::records::Record;
-use crate::store::redis::script::{Call, FAMILY, ROTATE, SPEND};
-use crate::store::redis::tokens::{Found, bytes, check_counterparts, covering, parts};
-use crate::store::redis::{FAR, RedisStore, forgotten, millis, random, records};
+use crate::store::redis::records::{self, Record, check_counterparts};
+use crate::store::redis::revoke::revoke;
+use crate::store::redis::script::{Call, FAMILY, FAR, ROTATE, SPEND, forgotten, millis, random};
+use crate::store::redis::store::RedisStore;
 use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::{NewToken, TargetKind, TokenKind, TokenRecord};
 
@@ -21,195 +25,211 @@ enum Spent {
     Unknown,
 }
 
-impl RedisStore {
-    pub(super) async fn exchange(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        check_counterparts(rotation.successors())?;
-        // The script makes successors that are good.
-        let all_are_good = !rotation.successors().iter().any(NewToken::is_consumed);
-        if self.is_at_once() && all_are_good {
-            self.exchange_at_once(rotation).await
-        } else {
-            self.exchange_in_steps(rotation).await
-        }
+pub(super) async fn rotate(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+) -> Result<Rotated, StoreError> {
+    check_counterparts(rotation.successors())?;
+    // The script makes successors that are good.
+    let all_are_good = !rotation.successors().iter().any(NewToken::is_consumed);
+    if store.is_at_once() && all_are_good {
+        rotate_in_one_script(store, rotation).await
+    } else {
+        rotate_in_steps(store, rotation).await
     }
+}
 
-    /// In one step, where everything is in one shard.
-    async fn exchange_at_once(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        let refused = |why| Ok(Rotated::Refused(why));
-        let (now, retention) = (rotation.now(), self.root.retention);
-        let digest = self.space.digest(rotation.spent());
-        let id = self.space.token(&digest);
-        let client = self.space.target(&Target::Client(rotation.client().clone()));
-        let kept = Timestamp::default() + retention.refresh_tokens;
-        let announced = self.announced_at(now, rotation.successors());
-        let mut call = Call::new(&ROTATE, self.space.shard_key(0))
-            .key(self.space.key(Part::Token, &id))
-            .key(self.space.key(Part::Entry, &id))
-            .number(millis(now))
-            .argument(random()?)
-            .argument(*client.as_bytes())
-            .number(grace_of(rotation))
-            .number(millis(kept))
-            .number(announced.expiry)
-            .number(announced.forgotten);
-        for token in rotation.successors() {
-            let successor = self.space.token(&self.space.digest(token.token()));
-            let due = token.expires_at() + retention.of(token.kind());
-            let (head, own) =
-                records::successor(token, Timestamp::from_unix_millis(millis(due)), now);
-            call = call
-                .key(self.space.key(Part::Token, &successor))
-                .key(self.space.key(Part::Entry, &successor))
-                .argument(*successor.as_bytes())
-                .argument(head)
-                .argument(own)
-                .number(forgotten(due));
+/// In one step, where everything is in one shard.
+async fn rotate_in_one_script(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+) -> Result<Rotated, StoreError> {
+    let refused = |why| Ok(Rotated::Refused(why));
+    let (now, retention) = (rotation.now(), store.root.retention);
+    let digest = store.space.digest(rotation.spent());
+    let id = store.space.token(&digest);
+    let client = store.space.target(&Target::Client(rotation.client().clone()));
+    let kept = Timestamp::default() + retention.refresh_tokens;
+    let announced = announced_at(store, now, rotation.successors());
+    let mut call = Call::new(&ROTATE, store.space.shard_key(0))
+        .key(store.space.key(Part::Token, &id))
+        .key(store.space.key(Part::Entry, &id))
+        .number(millis(now))
+        .argument(random()?)
+        .argument(*client.as_bytes())
+        .number(grace_of(rotation))
+        .number(millis(kept))
+        .number(announced.expiry)
+        .number(announced.forgotten);
+    for token in rotation.successors() {
+        let successor = store.space.token(&store.space.digest(token.token()));
+        let due = token.expires_at() + retention.of(token.kind());
+        let (head, own) = records::successor(token, Timestamp::from_unix_millis(millis(due)), now);
+        call = call
+            .key(store.space.key(Part::Token, &successor))
+            .key(store.space.key(Part::Entry, &successor))
+            .argument(*successor.as_bytes())
+            .argument(head)
+            .argument(own)
+            .number(forgotten(due));
+    }
+    let Some([outcome, record, by]) = parts(store.root.link.call(&call).await?) else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    let found = |record: Value| -> Result<TokenRecord, StoreError> {
+        let record = Record::from_bytes(&bytes(record)?)?;
+        Ok(Found { digest, id, record, by: None }.into_record())
+    };
+    match bytes(outcome)?.as_slice() {
+        b"first" => Ok(Rotated::Applied(found(record)?)),
+        b"again" => Ok(Rotated::AppliedInGrace(found(record)?)),
+        b"reused" => {
+            let record = found(record)?;
+            let grant = record.grant().id().clone();
+            revoke(store, &Revocation::by_reuse(grant, now)).await?;
+            Ok(Rotated::Reused(record))
         }
-        let Some([outcome, record, by]) = parts(self.root.link.call(&call).await?) else {
-            return Err(StoreError::corrupt("an answer of another kind"));
-        };
-        let found = |record: Value| -> Result<TokenRecord, StoreError> {
-            let record = Record::from_bytes(&bytes(record)?)?;
-            Ok(Found { digest, id, record, by: None }.into_record())
-        };
-        match bytes(outcome)?.as_slice() {
-            b"first" => Ok(Rotated::Applied(found(record)?)),
-            b"again" => Ok(Rotated::AppliedInGrace(found(record)?)),
-            b"reused" => {
-                let record = found(record)?;
-                let grant = record.grant().id().clone();
-                self.apply(&Revocation::by_reuse(grant, now)).await?;
-                Ok(Rotated::Reused(record))
-            }
-            b"expired" => refused(Refused::Expired),
-            b"foreign" => refused(Refused::ForeignClient),
-            b"other kind" => refused(Refused::NotARefreshToken),
-            b"unknown" => refused(Refused::Unknown),
-            b"revoked" => match covering(by)? {
+        b"expired" => refused(Refused::Expired),
+        b"foreign" => refused(Refused::ForeignClient),
+        b"other kind" => refused(Refused::NotARefreshToken),
+        b"unknown" => refused(Refused::Unknown),
+        b"revoked" => match covering(by)? {
+            Some(by) => refused(Refused::Revoked { by }),
+            None => Err(StoreError::corrupt("an answer of another kind")),
+        },
+        b"conflict" => {
+            Err(StoreError::conflict("a token of this value exists under another grant"))
+        }
+        _ => Err(StoreError::corrupt("an answer of another kind")),
+    }
+}
+
+/// Announces the successors, spends the token, and records the successors: in this order, so that what fails on the way
+/// leaves no two generations alive. What is lost by it can be asked for again in the grace window.
+async fn rotate_in_steps(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+) -> Result<Rotated, StoreError> {
+    let refused = |why| Ok(Rotated::Refused(why));
+    let Some(found) = look_up(store, rotation.spent()).await? else {
+        return refused(Refused::Unknown);
+    };
+    if found.record.kind != TokenKind::RefreshToken {
+        return refused(Refused::NotARefreshToken);
+    }
+    if found.record.grant.client_id() != rotation.client() {
+        return refused(Refused::ForeignClient);
+    }
+    if let Some(by) = found.by {
+        return refused(Refused::Revoked { by });
+    }
+    let is_expired = found.record.expires_at <= rotation.now();
+    if found.record.is_consumed() {
+        return rotate_consumed(store, rotation, found).await;
+    }
+    if is_expired {
+        return refused(Refused::Expired);
+    }
+    let (grant, successors) = (&found.record.grant, rotation.successors());
+    let targets = store.space.targets(grant);
+    let announced = announced_at(store, grant.authenticated_at(), successors);
+    // The family before the token: whoever finds the token spent finds the window open.
+    let by = announce(store, &targets, announced).await?;
+    if let Some(by) = by {
+        return refused(Refused::Revoked { by });
+    }
+    family(store, rotation, &found, true).await?;
+    match spend(store, rotation, &found).await? {
+        Spent::Expired => refused(Refused::Expired),
+        Spent::Revoked => refused(Refused::Revoked { by: TargetKind::Token }),
+        Spent::Unknown => refused(Refused::Unknown),
+        Spent::Second => rotate_consumed(store, rotation, found).await,
+        Spent::First => {
+            let (generation, now) = (found.record.generation.saturating_add(1), rotation.now());
+            let put = put_all(store, announced, grant, successors, generation, now);
+            match put.await? {
                 Some(by) => refused(Refused::Revoked { by }),
-                None => Err(StoreError::corrupt("an answer of another kind")),
-            },
-            b"conflict" => {
-                Err(StoreError::conflict("a token of this value exists under another grant"))
-            }
-            _ => Err(StoreError::corrupt("an answer of another kind")),
-        }
-    }
-
-    /// Announces the successors, spends the token, and records the successors: in this order, so that what fails on the way
-    /// leaves no two generations alive. What is lost by it can be asked for again in the grace window.
-    async fn exchange_in_steps(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        let refused = |why| Ok(Rotated::Refused(why));
-        let Some(found) = self.look_up(rotation.spent()).await? else {
-            return refused(Refused::Unknown);
-        };
-        if found.record.kind != TokenKind::RefreshToken {
-            return refused(Refused::NotARefreshToken);
-        }
-        if found.record.grant.client_id() != rotation.client() {
-            return refused(Refused::ForeignClient);
-        }
-        if let Some(by) = found.by {
-            return refused(Refused::Revoked { by });
-        }
-        let is_expired = found.record.expires_at <= rotation.now();
-        if found.record.is_consumed() {
-            return self.exchange_again(rotation, found).await;
-        }
-        if is_expired {
-            return refused(Refused::Expired);
-        }
-        let (grant, successors) = (&found.record.grant, rotation.successors());
-        let targets = self.space.targets(grant);
-        let announced = self.announced_at(grant.authenticated_at(), successors);
-        // The family before the token: whoever finds the token spent finds the window open.
-        let by = self.announce(&targets, announced).await?;
-        if let Some(by) = by {
-            return refused(Refused::Revoked { by });
-        }
-        self.family(rotation, &found, true).await?;
-        match self.spend(rotation, &found).await? {
-            Spent::Expired => refused(Refused::Expired),
-            Spent::Revoked => refused(Refused::Revoked { by: TargetKind::Token }),
-            Spent::Unknown => refused(Refused::Unknown),
-            Spent::Second => self.exchange_again(rotation, found).await,
-            Spent::First => {
-                let (generation, now) = (found.record.generation.saturating_add(1), rotation.now());
-                let put = self.put_all(announced, grant, successors, generation, now);
-                match put.await? {
-                    Some(by) => refused(Refused::Revoked { by }),
-                    None => Ok(Rotated::Applied(found.into_record())),
-                }
+                None => Ok(Rotated::Applied(found.into_record())),
             }
         }
     }
+}
 
-    /// A token that was exchanged before: by the same client a moment ago, or by a thief.
-    async fn exchange_again(
-        &self,
-        rotation: &Rotation<'_>,
-        found: Found,
-    ) -> Result<Rotated, StoreError> {
-        if !self.family(rotation, &found, false).await? {
-            let grant = found.record.grant.id().clone();
-            self.apply(&Revocation::by_reuse(grant, rotation.now())).await?;
-            return Ok(Rotated::Reused(found.into_record()));
-        }
-        if found.record.expires_at <= rotation.now() {
-            return Ok(Rotated::Refused(Refused::Expired));
-        }
-        let record = &found.record;
-        let (successors, now) = (rotation.successors(), rotation.now());
-        let put = self.record(&record.grant, successors, record.generation.saturating_add(1), now);
-        match put.await? {
-            Some(by) => Ok(Rotated::Refused(Refused::Revoked { by })),
-            None => Ok(Rotated::AppliedInGrace(found.into_record())),
-        }
+/// A token that was exchanged before: by the same client a moment ago, or by a thief.
+async fn rotate_consumed(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+    found: Found,
+) -> Result<Rotated, StoreError> {
+    if !family(store, rotation, &found, false).await? {
+        let grant = found.record.grant.id().clone();
+        revoke(store, &Revocation::by_reuse(grant, rotation.now())).await?;
+        return Ok(Rotated::Reused(found.into_record()));
     }
-
-    /// Advances the family, or only asks: whether a second exchange of this token is in its window.
-    async fn family(
-        &self,
-        rotation: &Rotation<'_>,
-        found: &Found,
-        advances: bool,
-    ) -> Result<bool, StoreError> {
-        let record = &found.record;
-        let expiries = rotation.successors().iter().map(NewToken::expires_at);
-        let latest = expiries.fold(record.expires_at, Ord::max);
-        let due = latest + self.root.retention.refresh_tokens;
-        let id = record.grant_key;
-        let call = Call::new(&FAMILY, self.space.shard_key(self.space.shard(&id)))
-            .key(self.space.key(Part::Family, &id))
-            .argument(*id.as_bytes())
-            .number(u64::from(advances))
-            .number(u64::from(record.generation.saturating_add(1)))
-            .number(millis(rotation.now()))
-            .number(grace_of(rotation))
-            .number(millis(due));
-        let Value::Int(is_open) = self.root.link.call(&call).await? else {
-            return Err(StoreError::corrupt("an answer of another kind"));
-        };
-        Ok(is_open == 1)
+    if found.record.expires_at <= rotation.now() {
+        return Ok(Rotated::Refused(Refused::Expired));
     }
+    let record = &found.record;
+    let (successors, now) = (rotation.successors(), rotation.now());
+    let put = issue_generation(
+        store,
+        &record.grant,
+        successors,
+        record.generation.saturating_add(1),
+        now,
+    );
+    match put.await? {
+        Some(by) => Ok(Rotated::Refused(Refused::Revoked { by })),
+        None => Ok(Rotated::AppliedInGrace(found.into_record())),
+    }
+}
 
-    /// The compare-and-swap: of all callers with the same token, one finds it unspent.
-    async fn spend(&self, rotation: &Rotation<'_>, found: &Found) -> Result<Spent, StoreError> {
-        let id = &found.id;
-        // An exchange has a name: if the answer is lost and the call sent again, it finds itself.
-        let call = Call::new(&SPEND, self.space.shard_key(self.space.shard(id)))
-            .key(self.space.key(Part::Token, id))
-            .key(self.space.key(Part::Entry, id))
-            .number(millis(rotation.now()))
-            .argument(random()?);
-        match bytes(self.root.link.call(&call).await?)?.as_slice() {
-            b"expired" => Ok(Spent::Expired),
-            b"first" => Ok(Spent::First),
-            b"revoked" => Ok(Spent::Revoked),
-            b"spent" => Ok(Spent::Second),
-            b"unknown" => Ok(Spent::Unknown),
-            _ => Err(StoreError::corrupt("an answer of another kind")),
-        }
+/// Advances the family, or only asks: whether a second exchange of this token is in its window.
+async fn family(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+    found: &Found,
+    advances: bool,
+) -> Result<bool, StoreError> {
+    let record = &found.record;
+    let expiries = rotation.successors().iter().map(NewToken::expires_at);
+    let latest = expiries.fold(record.expires_at, Ord::max);
+    let due = latest + store.root.retention.refresh_tokens;
+    let id = record.grant_key;
+    let call = Call::new(&FAMILY, store.space.shard_key(store.space.shard(&id)))
+        .key(store.space.key(Part::Family, &id))
+        .argument(*id.as_bytes())
+        .number(u64::from(advances))
+        .number(u64::from(record.generation.saturating_add(1)))
+        .number(millis(rotation.now()))
+        .number(grace_of(rotation))
+        .number(millis(due));
+    let Value::Int(is_open) = store.root.link.call(&call).await? else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    Ok(is_open == 1)
+}
+
+/// The compare-and-swap: of all callers with the same token, one finds it unspent.
+async fn spend(
+    store: &RedisStore,
+    rotation: &Rotation<'_>,
+    found: &Found,
+) -> Result<Spent, StoreError> {
+    let id = &found.id;
+    // An exchange has a name: if the answer is lost and the call sent again, it finds itself.
+    let call = Call::new(&SPEND, store.space.shard_key(store.space.shard(id)))
+        .key(store.space.key(Part::Token, id))
+        .key(store.space.key(Part::Entry, id))
+        .number(millis(rotation.now()))
+        .argument(random()?);
+    match bytes(store.root.link.call(&call).await?)?.as_slice() {
+        b"expired" => Ok(Spent::Expired),
+        b"first" => Ok(Spent::First),
+        b"revoked" => Ok(Spent::Revoked),
+        b"spent" => Ok(Spent::Second),
+        b"unknown" => Ok(Spent::Unknown),
+        _ => Err(StoreError::corrupt("an answer of another kind")),
     }
 }
 

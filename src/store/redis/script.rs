@@ -4,6 +4,15 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script as Hashed};
 
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+
+/// How much later than due Redis itself forgets, where no sweep comes: `MARGIN` in `lua/common.lua`.
+const MARGIN: u64 = 86_400_000;
+
+/// The latest instant that scripts compute with: `FAR` in `lua/common.lua`.
+pub(super) const FAR: u64 = 9_000_000_000_000_000;
+
 /// One script.
 pub(super) struct Script {
     source: &'static str,
@@ -85,6 +94,24 @@ impl Call {
         }
         command
     }
+}
+
+/// As a number for the scripts, which compute with doubles.
+pub(super) fn millis(instant: Timestamp) -> u64 {
+    instant.as_unix_millis().min(FAR)
+}
+
+/// When Redis itself may forget what is due at `due`.
+pub(super) fn forgotten(due: Timestamp) -> u64 {
+    millis(due).saturating_add(MARGIN).min(FAR)
+}
+
+/// Bytes that nobody has chosen before.
+pub(super) fn random() -> Result<[u8; 16], StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StoreError::unavailable(format!("no randomness: {error}")))?;
+    Ok(bytes)
 }
 
 /// Each begins with what Redis has to know: a script without `allow-oom` is refused as a whole where memory is full, and

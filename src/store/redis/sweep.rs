@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use redis::Value;
 
 use crate::clock::Timestamp;
+use crate::store::redis::answer::{bytes, parts};
 use crate::store::redis::keys::{Id, Part};
-use crate::store::redis::script::{Call, DUE, SWEEP};
-use crate::store::redis::tokens::{bytes, parts};
-use crate::store::redis::{RedisStore, link, millis, records};
+use crate::store::redis::read::look;
+use crate::store::redis::script::{Call, DUE, SWEEP, millis};
+use crate::store::redis::store::RedisStore;
+use crate::store::redis::{join, records};
 use crate::store::{StoreError, SweepBudget, Swept};
 
 /// How many rows one call looks at: Redis serves nobody else meanwhile.
@@ -21,97 +23,94 @@ struct Due {
     grants: Vec<Id>,
 }
 
-impl RedisStore {
-    pub(super) async fn sweep_shards(
-        &self,
-        now: Timestamp,
-        budget: SweepBudget,
-    ) -> Result<Swept, StoreError> {
-        let count = self.space.shard_count().max(1);
-        let rows = budget.max_rows();
-        // Each sweep begins with another shard, so that none is always last.
-        let first = self.root.step.fetch_add(1, Relaxed);
-        let asked = (0..count).map(|n| -> link::Boxed<'_, _> {
-            Box::pin(self.ask(now, (first.wrapping_add(n)) % count, rows.clamp(1, ROWS)))
-        });
-        let mut left = rows;
-        let mut removed = 0;
-        let mut more = false;
-        for due in link::all(asked).await {
-            let mut due = due?;
-            while let Some(Due { shard, grants }) = due.take() {
-                if left == 0 {
-                    more = true;
-                    break;
-                }
-                let (looked, gone, rest) =
-                    self.sweep_shard(now, shard, left.min(ROWS), &grants).await?;
-                left -= looked.min(left);
-                removed += gone;
-                if rest && looked == 0 {
-                    // Somebody else is at it.
-                    more = true;
-                } else if rest {
-                    due = self.ask(now, shard, left.clamp(1, ROWS)).await?;
-                }
+pub(super) async fn sweep(
+    store: &RedisStore,
+    now: Timestamp,
+    budget: SweepBudget,
+) -> Result<Swept, StoreError> {
+    let count = store.space.shard_count().max(1);
+    let rows = budget.max_rows();
+    // Each sweep begins with another shard, so that none is always last.
+    let first = store.root.step.fetch_add(1, Relaxed);
+    let asked = (0..count).map(|n| -> join::Boxed<'_, _> {
+        Box::pin(ask(store, now, (first.wrapping_add(n)) % count, rows.clamp(1, ROWS)))
+    });
+    let mut left = rows;
+    let mut removed = 0;
+    let mut more = false;
+    for due in join::all(asked).await {
+        let mut due = due?;
+        while let Some(Due { shard, grants }) = due.take() {
+            if left == 0 {
+                more = true;
+                break;
+            }
+            let (looked, gone, rest) =
+                sweep_shard(store, now, shard, left.min(ROWS), &grants).await?;
+            left -= looked.min(left);
+            removed += gone;
+            if rest && looked == 0 {
+                // Somebody else is at it.
+                more = true;
+            } else if rest {
+                due = ask(store, now, shard, left.clamp(1, ROWS)).await?;
             }
         }
-        Ok(Swept::new(removed, more))
     }
+    Ok(Swept::new(removed, more))
+}
 
-    /// Whether anything is due in a shard, and whose families decide.
-    async fn ask(
-        &self,
-        now: Timestamp,
-        shard: usize,
-        rows: usize,
-    ) -> Result<Option<Due>, StoreError> {
-        let call = Call::new(&DUE, self.space.shard_key(shard))
-            .number(millis(now))
-            .argument(rows.to_string());
-        let link = &self.root.link;
-        let Some([is_due, grants]) = parts(link.within(link.call(&call)).await?) else {
-            return Err(StoreError::corrupt("an answer of another kind"));
-        };
-        if is_due != Value::Int(1) {
-            return Ok(None);
-        }
-        let Value::Array(grants) = grants else {
-            return Err(StoreError::corrupt("an answer of another kind"));
-        };
-        let wrong = |_| StoreError::corrupt("an answer of another kind");
-        let ids = grants.into_iter().map(|id| bytes(id)?.try_into().map(Id::new).map_err(wrong));
-        let mut grants: Vec<Id> = ids.collect::<Result<_, _>>()?;
-        grants.sort_unstable();
-        grants.dedup();
-        Ok(Some(Due { shard, grants }))
+/// Whether anything is due in a shard, and whose families decide.
+async fn ask(
+    store: &RedisStore,
+    now: Timestamp,
+    shard: usize,
+    rows: usize,
+) -> Result<Option<Due>, StoreError> {
+    let call = Call::new(&DUE, store.space.shard_key(shard))
+        .number(millis(now))
+        .argument(rows.to_string());
+    let link = &store.root.link;
+    let Some([is_due, grants]) = parts(link.within(link.call(&call)).await?) else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    if is_due != Value::Int(1) {
+        return Ok(None);
     }
+    let Value::Array(grants) = grants else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    let wrong = |_| StoreError::corrupt("an answer of another kind");
+    let ids = grants.into_iter().map(|id| bytes(id)?.try_into().map(Id::new).map_err(wrong));
+    let mut grants: Vec<Id> = ids.collect::<Result<_, _>>()?;
+    grants.sort_unstable();
+    grants.dedup();
+    Ok(Some(Due { shard, grants }))
+}
 
-    /// Rows looked at, rows removed, and whether there are more.
-    async fn sweep_shard(
-        &self,
-        now: Timestamp,
-        shard: usize,
-        rows: usize,
-        grants: &[Id],
-    ) -> Result<(usize, usize, bool), StoreError> {
-        let mut call = Call::new(&SWEEP, self.space.shard_key(shard))
-            .number(millis(now))
-            .argument(rows.to_string());
-        let link = &self.root.link;
-        let families = grants.iter().map(|grant| -> link::Boxed<'_, _> {
-            Box::pin(link.within(self.look(Part::Family, grant, 8)))
-        });
-        for (grant, family) in grants.iter().zip(link::all(families).await) {
-            call = call
-                .argument(*grant.as_bytes())
-                .argument(records::due(&family?).unwrap_or_default());
-        }
-        let swept = link.within(link.call(&call)).await?;
-        let Some([Value::Int(looked), Value::Int(removed), Value::Int(more)]) = parts(swept) else {
-            return Err(StoreError::corrupt("an answer of another kind"));
-        };
-        let count = |number: i64| usize::try_from(number).unwrap_or_default();
-        Ok((count(looked), count(removed), more == 1))
+/// Rows looked at, rows removed, and whether there are more.
+async fn sweep_shard(
+    store: &RedisStore,
+    now: Timestamp,
+    shard: usize,
+    rows: usize,
+    grants: &[Id],
+) -> Result<(usize, usize, bool), StoreError> {
+    let mut call = Call::new(&SWEEP, store.space.shard_key(shard))
+        .number(millis(now))
+        .argument(rows.to_string());
+    let link = &store.root.link;
+    let families = grants.iter().map(|grant| -> join::Boxed<'_, _> {
+        Box::pin(link.within(look(store, Part::Family, grant, 8)))
+    });
+    for (grant, family) in grants.iter().zip(join::all(families).await) {
+        call =
+            call.argument(*grant.as_bytes()).argument(records::due(&family?).unwrap_or_default());
     }
+    let swept = link.within(link.call(&call)).await?;
+    let Some([Value::Int(looked), Value::Int(removed), Value::Int(more)]) = parts(swept) else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    let count = |number: i64| usize::try_from(number).unwrap_or_default();
+    Ok((count(looked), count(removed), more == 1))
 }

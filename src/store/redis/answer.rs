@@ -1,0 +1,66 @@
+//! What scripts answer, read.
+
+use redis::Value;
+
+use crate::store::StoreError;
+use crate::store::redis::keys::kind_of;
+use crate::token::TargetKind;
+
+/// What `issue.lua` answers.
+pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
+    match parts(answer) {
+        Some([Value::Int(0), by]) => covering(by),
+        Some([Value::Int(_), _]) => {
+            Err(StoreError::conflict("a token of this value exists under another grant"))
+        }
+        Some(_) | None => Err(StoreError::corrupt("an answer of another kind")),
+    }
+}
+
+/// What covers a token, by the letter that a script answers; nothing does where it is ''.
+pub(super) fn covering(letter: Value) -> Result<Option<TargetKind>, StoreError> {
+    let wrong = || StoreError::corrupt("an answer of another kind");
+    match bytes(letter)?.as_slice() {
+        [] => Ok(None),
+        [letter] => kind_of(*letter).map(Some).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+/// The parts of an answer, if it has so many.
+pub(super) fn parts<const N: usize>(answer: Value) -> Option<[Value; N]> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    parts.try_into().ok()
+}
+
+/// The bytes of an answer; none where it says that there is nothing. Anything else is not taken for nothing.
+pub(super) fn bytes(answer: Value) -> Result<Vec<u8>, StoreError> {
+    if answer == Value::Nil {
+        return Ok(Vec::new());
+    }
+    let Value::BulkString(bytes) = answer else {
+        return Err(StoreError::corrupt("an answer of another kind"));
+    };
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nothing_is_taken_for_nothing() {
+        assert!(bytes(Value::Nil).unwrap().is_empty());
+        for odd in [Value::Okay, Value::Int(0), Value::Array(Vec::new())] {
+            assert!(bytes(odd).is_err());
+        }
+        let letter = |text: &str| covering(Value::BulkString(text.as_bytes().to_vec()));
+        assert_eq!(letter("").unwrap(), None);
+        assert_eq!(letter("g").unwrap(), Some(TargetKind::Grant));
+        assert!(letter("?").is_err() && letter("gg").is_err());
+        let other = Value::Array(vec![Value::Nil, Value::Nil]);
+        assert!(issued(other).is_err());
+    }
+}
