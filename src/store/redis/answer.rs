@@ -3,8 +3,13 @@
 use redis::Value;
 
 use crate::store::StoreError;
-use crate::store::redis::keys::kind_of;
+use crate::store::redis::keys::kind_of_letter;
 use crate::token::TargetKind;
+
+/// The error for an answer that no script gives.
+pub(super) fn unexpected() -> StoreError {
+    StoreError::corrupt("an answer of another kind")
+}
 
 /// What `issue.lua` answers.
 pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
@@ -13,17 +18,16 @@ pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
         Some([Value::Int(_), _]) => {
             Err(StoreError::conflict("a token of this value exists under another grant"))
         }
-        Some(_) | None => Err(StoreError::corrupt("an answer of another kind")),
+        Some(_) | None => Err(unexpected()),
     }
 }
 
 /// What covers a token, by the letter that a script answers; nothing does where it is ''.
 pub(super) fn covering(letter: Value) -> Result<Option<TargetKind>, StoreError> {
-    let wrong = || StoreError::corrupt("an answer of another kind");
     match bytes(letter)?.as_slice() {
         [] => Ok(None),
-        [letter] => kind_of(*letter).map(Some).ok_or_else(wrong),
-        _ => Err(wrong()),
+        [letter] => kind_of_letter(*letter).map(Some).ok_or_else(unexpected),
+        _ => Err(unexpected()),
     }
 }
 
@@ -41,7 +45,7 @@ pub(super) fn bytes(answer: Value) -> Result<Vec<u8>, StoreError> {
         return Ok(Vec::new());
     }
     let Value::BulkString(bytes) = answer else {
-        return Err(StoreError::corrupt("an answer of another kind"));
+        return Err(unexpected());
     };
     Ok(bytes)
 }

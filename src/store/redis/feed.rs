@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use redis::Value;
 
-use crate::store::redis::answer::{bytes, parts};
+use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::{Id, Part};
-use crate::store::redis::read::look;
+use crate::store::redis::read::read_value;
 use crate::store::redis::script::{Call, FEED, random};
 use crate::store::redis::store::RedisStore;
 use crate::store::redis::{join, records};
@@ -17,34 +17,34 @@ use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 /// How many entries one page has at most: Redis serves nobody else while it reads them.
 const MOST: usize = 1_000;
 
-/// A place in the feed of one shard: milliseconds, and a count within each.
+/// An id in the stream of one shard's feed: milliseconds, and a count within each.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-struct Place(u64, u64);
+struct StreamId(u64, u64);
 
 /// How far a reader has come in one shard.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Position {
-    place: Place,
+struct ShardPosition {
+    stream_id: StreamId,
     /// Where the shard stood when this reader began with nothing. Up to there it asks for what is in force, and misses
     /// nothing by what is not.
-    mark: Place,
+    mark: StreamId,
 }
 
 /// How far a reader has come.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Reader {
+struct Cursor {
     /// Tells these data from others, and from themselves after a loss.
     epoch: String,
-    shards: Vec<Position>,
+    shards: Vec<ShardPosition>,
 }
 
-/// What one shard tells.
-struct Told {
+/// What one shard has after a stream id.
+struct ShardPage {
     epoch: Vec<u8>,
-    swept: Place,
-    last: Place,
-    lines: Vec<(Place, Option<FeedEntry>)>,
-    /// Whether there is nothing after these lines.
+    swept: StreamId,
+    last: StreamId,
+    rows: Vec<(StreamId, Option<FeedEntry>)>,
+    /// Whether there is nothing after these rows.
     is_all: bool,
 }
 
@@ -54,94 +54,97 @@ pub(super) async fn changes(
     limit: usize,
 ) -> Result<Changes, StoreError> {
     let limit = limit.clamp(1, MOST);
-    let count = store.space.shard_count();
-    let began = match after.map(|cursor| cursor.as_str().parse::<Reader>()) {
+    let count = store.keys.shard_count();
+    let began = match after.map(|cursor| cursor.as_str().parse::<Cursor>()) {
         None => None,
         Some(Ok(reader)) if reader.shards.len() == count => Some(reader),
         Some(_) => return Ok(Changes::Gap),
     };
-    let place = |shard: usize| {
+    let stream_id = |shard: usize| {
         let reader = began.as_ref().and_then(|reader| reader.shards.get(shard));
-        reader.map(|position| position.place).unwrap_or_default()
+        reader.map(|position| position.stream_id).unwrap_or_default()
     };
-    let asked = (0..count)
-        .map(|shard| -> join::Boxed<'_, _> { Box::pin(tell(store, shard, place(shard), limit)) });
-    let told: Vec<Told> = join::all(asked).await.into_iter().collect::<Result<_, _>>()?;
-    let epoch = epoch_of(&told);
+    let asked = (0..count).map(|shard| -> join::BoxFuture<'_, _> {
+        Box::pin(read_shard(store, shard, stream_id(shard), limit))
+    });
+    let pages: Vec<ShardPage> = join::all(asked).await.into_iter().collect::<Result<_, _>>()?;
+    let epoch = combined_epoch(&pages);
     let mut reader = match began {
-        Some(reader) if reader.epoch != epoch || reader.has_lost(&told) => {
+        Some(reader) if reader.epoch != epoch || reader.has_lost(&pages) => {
             return Ok(Changes::Gap);
         }
         Some(reader) => reader,
         None => {
-            let begins = |told: &Told| Position { place: Place::default(), mark: told.last };
-            Reader { epoch, shards: told.iter().map(begins).collect() }
+            let begins = |page: &ShardPage| ShardPosition {
+                stream_id: StreamId::default(),
+                mark: page.last,
+            };
+            Cursor { epoch, shards: pages.iter().map(begins).collect() }
         }
     };
-    let mut lines = Vec::new();
+    let mut rows = Vec::new();
     let mut ends = Vec::new();
-    for (shard, told) in told.into_iter().enumerate() {
-        ends.push((told.is_all, told.last));
-        lines.extend(told.lines.into_iter().map(|(place, entry)| (place, shard, entry)));
+    for (shard, page) in pages.into_iter().enumerate() {
+        ends.push((page.is_all, page.last));
+        rows.extend(page.rows.into_iter().map(|(stream_id, entry)| (stream_id, shard, entry)));
     }
     // Nearly the order in which they came, and each shard has its turn.
-    lines.sort_by_key(|(place, shard, _)| (*place, *shard));
-    let rest = lines.split_off(limit.min(lines.len()));
+    rows.sort_by_key(|(stream_id, shard, _)| (*stream_id, *shard));
+    let rest = rows.split_off(limit.min(rows.len()));
     for (_, shard, _) in rest {
         if let Some((is_all, _)) = ends.get_mut(shard) {
             *is_all = false;
         }
     }
     let mut entries = Vec::new();
-    for (place, shard, entry) in lines {
+    for (stream_id, shard, entry) in rows {
         entries.extend(entry);
         if let Some(position) = reader.shards.get_mut(shard) {
-            position.place = place;
+            position.stream_id = stream_id;
         }
     }
     let mut more = false;
     for (position, (is_all, last)) in reader.shards.iter_mut().zip(ends) {
         if is_all {
-            position.place = position.place.max(last);
+            position.stream_id = position.stream_id.max(last);
         }
         more |= !is_all;
     }
     Ok(Changes::Page(FeedPage::new(entries, reader.cursor(), more)))
 }
 
-async fn tell(
+async fn read_shard(
     store: &RedisStore,
     shard: usize,
-    after: Place,
+    after: StreamId,
     limit: usize,
-) -> Result<Told, StoreError> {
-    let call = Call::new(&FEED, store.space.shard_key(shard))
-        .key(store.space.feed_key(shard))
+) -> Result<ShardPage, StoreError> {
+    let call = Call::new(&FEED, store.keys.shard_key(shard))
+        .key(store.keys.feed_key(shard))
         .argument(after.to_string())
         .argument(limit.to_string())
         .argument(random()?);
-    let wrong = || StoreError::corrupt("an answer of another kind");
-    let told = parts(store.root.link.call(&call).await?);
-    let Some([epoch, swept, last, Value::Array(found)]) = told else {
-        return Err(wrong());
+    let answer = parts(store.shared.link.call(&call).await?);
+    let Some([epoch, swept, last, Value::Array(found)]) = answer else {
+        return Err(unexpected());
     };
-    let place = |value: Value| -> Result<Place, StoreError> {
-        let text = String::from_utf8(bytes(value)?).map_err(|_| wrong())?;
-        text.parse().map_err(|()| wrong())
+    let stream_id = |value: Value| -> Result<StreamId, StoreError> {
+        let text = String::from_utf8(bytes(value)?).map_err(|_| unexpected())?;
+        text.parse().map_err(|()| unexpected())
     };
-    let (swept, last) = (place(swept)?, place(last)?);
+    let (swept, last) = (stream_id(swept)?, stream_id(last)?);
     let mut read = Vec::new();
     let mut found = found.into_iter();
     while let (Some(at), Some(id), Some(entry)) = (found.next(), found.next(), found.next()) {
-        let id = bytes(id)?.try_into().map_err(|_| wrong())?;
-        read.push((place(at)?, Id::new(id), bytes(entry)?));
+        let id = bytes(id)?.try_into().map_err(|_| unexpected())?;
+        read.push((stream_id(at)?, Id::new(id), bytes(entry)?));
     }
-    let is_cluster = store.root.link.is_cluster();
-    let looks = read.into_iter().map(|(at, id, mut entry)| -> join::Boxed<'_, _> {
+    let is_cluster = store.shared.link.is_cluster();
+    let rows = read.into_iter().map(|(at, id, mut entry)| -> join::BoxFuture<'_, _> {
         Box::pin(async move {
             if entry.is_empty() && is_cluster {
                 // Perhaps the slot is moving. A call for this key alone is answered by the node that has it.
-                entry = look(store, Part::Entry, &id, 0).await?;
+                entry = read_value(store, Part::Entry, &id, 0).await?;
             }
             // Where there is none, Redis itself has forgotten it, and everything that it could cover before that.
             let entry = match entry.as_slice() {
@@ -151,16 +154,16 @@ async fn tell(
             Ok::<_, StoreError>((at, entry))
         })
     });
-    let lines: Vec<_> = join::all(looks).await.into_iter().collect::<Result<_, _>>()?;
-    let is_all = lines.len() < limit || lines.last().is_some_and(|(at, _)| *at >= last);
-    Ok(Told { epoch: bytes(epoch)?, swept, last, lines, is_all })
+    let rows: Vec<_> = join::all(rows).await.into_iter().collect::<Result<_, _>>()?;
+    let is_all = rows.len() < limit || rows.last().is_some_and(|(at, _)| *at >= last);
+    Ok(ShardPage { epoch: bytes(epoch)?, swept, last, rows, is_all })
 }
 
-impl Reader {
+impl Cursor {
     /// Whether something is gone that this reader has not seen, or was never there.
-    fn has_lost(&self, told: &[Told]) -> bool {
-        self.shards.iter().zip(told).any(|(position, told)| {
-            told.swept > position.place.max(position.mark) || position.place > told.last
+    fn has_lost(&self, pages: &[ShardPage]) -> bool {
+        self.shards.iter().zip(pages).any(|(position, page)| {
+            page.swept > position.stream_id.max(position.mark) || position.stream_id > page.last
         })
     }
 
@@ -169,10 +172,10 @@ impl Reader {
     }
 }
 
-fn epoch_of(told: &[Told]) -> String {
+fn combined_epoch(pages: &[ShardPage]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for told in told {
-        hasher.update(&told.epoch);
+    for page in pages {
+        hasher.update(&page.epoch);
     }
     let mut text = String::new();
     for byte in hasher.finalize().as_bytes().iter().take(8) {
@@ -182,13 +185,13 @@ fn epoch_of(told: &[Told]) -> String {
     text
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.0, self.1)
     }
 }
 
-impl FromStr for Place {
+impl FromStr for StreamId {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -197,12 +200,12 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Reader {
+impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.epoch)?;
-        for Position { place, mark } in &self.shards {
-            write!(f, ".{place}")?;
-            if mark > place {
+        for ShardPosition { stream_id, mark } in &self.shards {
+            write!(f, ".{stream_id}")?;
+            if mark > stream_id {
                 write!(f, "/{mark}")?;
             }
         }
@@ -210,7 +213,7 @@ impl fmt::Display for Reader {
     }
 }
 
-impl FromStr for Reader {
+impl FromStr for Cursor {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -218,11 +221,11 @@ impl FromStr for Reader {
         let epoch = parts.next().ok_or(())?.to_owned();
         let mut shards = Vec::new();
         for part in parts {
-            let (place, mark) = match part.split_once('/') {
-                Some((place, mark)) => (place.parse()?, mark.parse()?),
-                None => (part.parse()?, Place::default()),
+            let (stream_id, mark) = match part.split_once('/') {
+                Some((stream_id, mark)) => (stream_id.parse()?, mark.parse()?),
+                None => (part.parse()?, StreamId::default()),
             };
-            shards.push(Position { place, mark });
+            shards.push(ShardPosition { stream_id, mark });
         }
         Ok(Self { epoch, shards })
     }
@@ -234,17 +237,17 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let reader = Reader {
+        let reader = Cursor {
             epoch: "feed".to_owned(),
             shards: vec![
-                Position { place: Place(17, 2), mark: Place(18, 0) },
-                Position { place: Place(17, 2), mark: Place::default() },
+                ShardPosition { stream_id: StreamId(17, 2), mark: StreamId(18, 0) },
+                ShardPosition { stream_id: StreamId(17, 2), mark: StreamId::default() },
             ],
         };
         assert_eq!(reader.to_string(), "feed.17-2/18-0.17-2");
         assert_eq!(reader.to_string().parse(), Ok(reader));
         for foreign in ["feed.17", "feed.17-2/", "feed.17-2/x", "feed.-1-2", "feed.17-2."] {
-            assert!(foreign.parse::<Reader>().is_err(), "{foreign}");
+            assert!(foreign.parse::<Cursor>().is_err(), "{foreign}");
         }
     }
 }

@@ -3,24 +3,24 @@
 use redis::Value;
 
 use crate::store::StoreError;
-use crate::store::redis::answer::{bytes, covering, parts};
+use crate::store::redis::answer::{bytes, covering, parts, unexpected};
 use crate::store::redis::join;
-use crate::store::redis::keys::{Id, Named, Part};
-use crate::store::redis::read::look;
-use crate::store::redis::records::{self, Record};
+use crate::store::redis::keys::{Id, NamedTarget, Part};
+use crate::store::redis::read::read_value;
+use crate::store::redis::records::{self, StoredToken};
 use crate::store::redis::script::{Call, FIND};
 use crate::store::redis::store::RedisStore;
 use crate::token::{Grant, PresentedToken, TargetKind, TokenDigest, TokenRecord, TokenState};
 
 /// A token as it was found: its record, and what covers it.
-pub(super) struct Found {
+pub(super) struct FoundToken {
     pub(super) digest: TokenDigest,
     pub(super) id: Id,
-    pub(super) record: Record,
+    pub(super) record: StoredToken,
     pub(super) by: Option<TargetKind>,
 }
 
-impl Found {
+impl FoundToken {
     pub(super) fn into_record(self) -> TokenRecord {
         let Self { digest, record, by, .. } = self;
         let state = match by {
@@ -28,7 +28,7 @@ impl Found {
             None if record.is_consumed() => TokenState::Consumed,
             None => TokenState::Active,
         };
-        let Record { kind, expires_at, issued_at, grant, counterpart, .. } = record;
+        let StoredToken { kind, expires_at, issued_at, grant, counterpart, .. } = record;
         let found = TokenRecord::new(digest.into(), kind, grant, expires_at)
             .with_issued_at(issued_at)
             .with_state(state);
@@ -43,38 +43,38 @@ pub(super) async fn find(
     store: &RedisStore,
     token: PresentedToken<'_>,
 ) -> Result<Option<TokenRecord>, StoreError> {
-    Ok(look_up(store, token).await?.map(Found::into_record))
+    Ok(look_up(store, token).await?.map(FoundToken::into_record))
 }
 
 pub(super) async fn look_up(
     store: &RedisStore,
     token: PresentedToken<'_>,
-) -> Result<Option<Found>, StoreError> {
-    let digest = store.space.digest(token);
-    let id = store.space.token(&digest);
-    if store.is_at_once() {
-        let call = Call::new(&FIND, store.space.shard_key(0))
-            .key(store.space.key(Part::Token, &id))
+) -> Result<Option<FoundToken>, StoreError> {
+    let digest = store.keys.digest(token);
+    let id = store.keys.token(&digest);
+    if store.is_one_script_enough() {
+        let call = Call::new(&FIND, store.keys.shard_key(0))
+            .key(store.keys.key(Part::Token, &id))
             .argument(*id.as_bytes());
-        let answer = store.root.link.call(&call).await?;
+        let answer = store.shared.link.call(&call).await?;
         if answer == Value::Nil {
             return Ok(None);
         }
         let Some([record, by]) = parts(answer) else {
-            return Err(StoreError::corrupt("an answer of another kind"));
+            return Err(unexpected());
         };
-        let record = Record::from_bytes(&bytes(record)?)?;
+        let record = StoredToken::from_bytes(&bytes(record)?)?;
         let by = covering(by)?;
-        return Ok(Some(Found { digest, id, record, by }));
+        return Ok(Some(FoundToken { digest, id, record, by }));
     }
     // The record first, and the entries then: one that was written before we began is there by now.
-    let record = look(store, Part::Token, &id, 0).await?;
+    let record = read_value(store, Part::Token, &id, 0).await?;
     if record.is_empty() {
         return Ok(None);
     }
-    let record = Record::from_bytes(&record)?;
+    let record = StoredToken::from_bytes(&record)?;
     let by = covering_entry(store, &id, &record.grant).await?;
-    Ok(Some(Found { digest, id, record, by }))
+    Ok(Some(FoundToken { digest, id, record, by }))
 }
 
 /// Which entry covers a token, the narrowest of several; all are looked at together.
@@ -84,11 +84,11 @@ async fn covering_entry(
     grant: &Grant,
 ) -> Result<Option<TargetKind>, StoreError> {
     let login = grant.authenticated_at();
-    let alone = Named { kind: TargetKind::Token, id: *id };
-    let targets = std::iter::once(alone).chain(store.space.targets(grant));
-    let looks = targets.map(|target| -> join::Boxed<'_, _> {
+    let alone = NamedTarget { kind: TargetKind::Token, id: *id };
+    let targets = std::iter::once(alone).chain(store.keys.targets(grant));
+    let looks = targets.map(|target| -> join::BoxFuture<'_, _> {
         Box::pin(async move {
-            let entry = look(store, Part::Entry, &target.id, 8).await?;
+            let entry = read_value(store, Part::Entry, &target.id, 8).await?;
             let cutoff = records::cutoff(&entry)?;
             let covers = cutoff.is_some_and(|cutoff| target.granted(login) <= cutoff);
             Ok::<_, StoreError>(covers.then_some(target.kind))

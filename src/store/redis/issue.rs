@@ -1,11 +1,11 @@
 //! Recording tokens.
 
 use crate::clock::Timestamp;
-use crate::store::redis::announce::{Announced, announce, announced_at, announcing};
+use crate::store::redis::announce::{Announcement, announce, announce_call, announcement_of};
 use crate::store::redis::answer::issued;
 use crate::store::redis::join;
-use crate::store::redis::keys::{Named, Part};
-use crate::store::redis::records::{self, Record, check_counterparts};
+use crate::store::redis::keys::{NamedTarget, Part};
+use crate::store::redis::records::{self, StoredToken, check_counterparts};
 use crate::store::redis::script::{Call, forgotten, millis};
 use crate::store::redis::store::RedisStore;
 use crate::store::{Issued, StoreError};
@@ -33,61 +33,62 @@ pub(super) async fn issue_generation(
         return Ok(None);
     }
     check_counterparts(tokens)?;
-    let targets = store.space.targets(grant);
-    let announced = announced_at(store, grant.authenticated_at(), tokens);
-    if store.is_at_once() {
-        return put(store, 0, &targets, announced, grant, tokens, generation, now).await;
+    let targets = store.keys.targets(grant);
+    let announcement = announcement_of(store, grant.authenticated_at(), tokens);
+    if store.is_one_script_enough() {
+        return issue_in_shard(store, 0, &targets, announcement, grant, tokens, generation, now)
+            .await;
     }
     // Announced everywhere before it is recorded anywhere.
-    let by = announce(store, &targets, announced).await?;
-    let alone = put_all(store, announced, grant, tokens, generation, now).await?;
+    let by = announce(store, &targets, announcement).await?;
+    let alone = issue_each(store, announcement, grant, tokens, generation, now).await?;
     Ok(alone.or(by))
 }
 
-/// Records tokens that were announced, each in its own shard.
-pub(super) async fn put_all(
+/// Records tokens that were announcement, each in its own shard.
+pub(super) async fn issue_each(
     store: &RedisStore,
-    announced: Announced,
+    announcement: Announcement,
     grant: &Grant,
     tokens: &[NewToken<'_>],
     generation: u32,
     now: Timestamp,
 ) -> Result<Option<TargetKind>, StoreError> {
-    let puts = tokens.iter().map(|token| -> join::Boxed<'_, _> {
+    let calls = tokens.iter().map(|token| -> join::BoxFuture<'_, _> {
         Box::pin(async move {
-            let id = store.space.token(&store.space.digest(token.token()));
-            let shard = store.space.shard(&id);
+            let id = store.keys.token(&store.keys.digest(token.token()));
+            let shard = store.keys.shard(&id);
             let one = std::slice::from_ref(token);
-            put(store, shard, &[], announced, grant, one, generation, now).await
+            issue_in_shard(store, shard, &[], announcement, grant, one, generation, now).await
         })
     });
     let mut by = None;
-    for put in join::all(puts).await {
-        by = by.or(put?);
+    for issued in join::all(calls).await {
+        by = by.or(issued?);
     }
     Ok(by)
 }
 
 #[expect(clippy::too_many_arguments, reason = "they are what a record is made of")]
-async fn put(
+async fn issue_in_shard(
     store: &RedisStore,
     shard: usize,
-    targets: &[Named],
-    announced: Announced,
+    targets: &[NamedTarget],
+    announcement: Announcement,
     grant: &Grant,
     tokens: &[NewToken<'_>],
     generation: u32,
     now: Timestamp,
 ) -> Result<Option<TargetKind>, StoreError> {
-    let mut call = announcing(store, shard, targets, announced);
+    let mut call = announce_call(store, shard, targets, announcement);
     for token in tokens {
-        call = with_token(store, call, grant, token, generation, now);
+        call = add_token(store, call, grant, token, generation, now);
     }
-    issued(store.root.link.call(&call).await?)
+    issued(store.shared.link.call(&call).await?)
 }
 
 /// Adds a token's keys and arguments to a call.
-fn with_token(
+fn add_token(
     store: &RedisStore,
     call: Call,
     grant: &Grant,
@@ -95,32 +96,32 @@ fn with_token(
     generation: u32,
     now: Timestamp,
 ) -> Call {
-    let id = store.space.token(&store.space.digest(token.token()));
-    let due = token.expires_at() + store.root.retention.of(token.kind());
-    let (generation, spent_by) = match token.is_consumed() {
+    let id = store.keys.token(&store.keys.digest(token.token()));
+    let due = token.expires_at() + store.shared.retention.of(token.kind());
+    let (generation, consumed_by) = match token.is_consumed() {
         true => (records::IMPORTED_GENERATION, records::IMPORTED),
-        false => (generation, records::UNSPENT),
+        false => (generation, records::UNCONSUMED),
     };
-    let record = Record {
+    let record = StoredToken {
         kind: token.kind(),
         expires_at: token.expires_at(),
         due: Timestamp::from_unix_millis(millis(due)),
         generation,
-        spent_by,
-        grant_key: store.space.grant(grant.id()),
+        consumed_by,
+        grant_key: store.keys.grant(grant.id()),
         issued_at: now,
         grant: grant.clone(),
         counterpart: token.counterpart().cloned(),
     };
-    call.key(store.space.key(Part::Token, &id))
-        .key(store.space.key(Part::Entry, &id))
+    call.key(store.keys.key(Part::Token, &id))
+        .key(store.keys.key(Part::Entry, &id))
         .argument(*id.as_bytes())
-        .argument(record.to_bytes(&embedded(store, grant)))
+        .argument(record.to_bytes(&stored_targets(store, grant)))
         .number(forgotten(due))
 }
 
 /// The targets that a record names, however it came to be recorded: where there is one shard, scripts look at those that
 /// they find there and at no others.
-fn embedded(store: &RedisStore, grant: &Grant) -> Vec<Named> {
-    if store.root.shards <= 1 { store.space.targets(grant) } else { Vec::new() }
+fn stored_targets(store: &RedisStore, grant: &Grant) -> Vec<NamedTarget> {
+    if store.shared.shards <= 1 { store.keys.targets(grant) } else { Vec::new() }
 }

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 /// One of several futures that are run together.
-pub(super) type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+pub(super) type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// Runs all of them at once, and waits for all.
-pub(super) async fn all<'f, T>(futures: impl Iterator<Item = Boxed<'f, T>>) -> Vec<T> {
+pub(super) async fn all<'f, T>(futures: impl Iterator<Item = BoxFuture<'f, T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.map(|future| (Some(future), None)).collect();
     std::future::poll_fn(|context| {
         let mut pending = false;

@@ -55,7 +55,7 @@ impl Part {
 
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
+pub(super) struct NamespaceKeys {
     key: DigestKey,
     /// The hash tag of each shard.
     tags: Arc<[Box<[u8]>]>,
@@ -63,12 +63,12 @@ pub(super) struct Space {
 
 /// Something that a revocation may point at, as a grant or a session names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Named {
+pub(super) struct NamedTarget {
     pub(super) kind: TargetKind,
     pub(super) id: Id,
 }
 
-impl Named {
+impl NamedTarget {
     /// The letter that scripts know the kind by.
     pub(super) const fn letter(&self) -> u8 {
         match self.kind {
@@ -98,7 +98,7 @@ impl Named {
 }
 
 /// The kind that a script means by its letter.
-pub(super) const fn kind_of(letter: u8) -> Option<TargetKind> {
+pub(super) const fn kind_of_letter(letter: u8) -> Option<TargetKind> {
     Some(match letter {
         b't' => TargetKind::Token,
         b'g' => TargetKind::Grant,
@@ -111,7 +111,7 @@ pub(super) const fn kind_of(letter: u8) -> Option<TargetKind> {
     })
 }
 
-impl Space {
+impl NamespaceKeys {
     /// The keys of a namespace in the data under `prefix`. No name of a tenant is in any key: tenants may be customers.
     pub(super) fn new(prefix: &str, shards: u16, key: &DigestKey, namespace: &Namespace) -> Self {
         let key = key.for_namespace(namespace);
@@ -175,7 +175,7 @@ impl Space {
     }
 
     /// What may cover the tokens of a grant, beyond each token alone; the narrowest first.
-    pub(super) fn targets(&self, grant: &Grant) -> Vec<Named> {
+    pub(super) fn targets(&self, grant: &Grant) -> Vec<NamedTarget> {
         let client = grant.client_id();
         let subject = grant.subject_id();
         [
@@ -188,7 +188,7 @@ impl Space {
         ]
         .into_iter()
         .flatten()
-        .map(|target| Named { kind: target.kind(), id: self.target(&target) })
+        .map(|target| NamedTarget { kind: target.kind(), id: self.target(&target) })
         .collect()
     }
 
@@ -221,31 +221,31 @@ impl Space {
 mod tests {
     use super::*;
 
-    fn space(shards: u16) -> Space {
-        Space::new("annul", shards, &DigestKey::new(&[7; 32]), &Namespace::default())
+    fn keys(shards: u16) -> NamespaceKeys {
+        NamespaceKeys::new("annul", shards, &DigestKey::new(&[7; 32]), &Namespace::default())
     }
 
     #[test]
     fn a_token_and_its_revocation_share_a_shard() {
-        let space = space(64);
+        let keys = keys(64);
         for n in 0..100 {
             let name = format!("t{n}");
-            let digest = space.digest(PresentedToken::new(&name));
-            let alone = space.target(&Target::Token(digest.into()));
-            assert_eq!(space.token(&digest), alone);
+            let digest = keys.digest(PresentedToken::new(&name));
+            let alone = keys.target(&Target::Token(digest.into()));
+            assert_eq!(keys.token(&digest), alone);
         }
     }
 
     #[test]
     fn every_key_of_a_shard_has_its_hash_tag_and_no_name() {
-        let space = space(16);
-        let id = space.target(&Target::Subject("alice".into()));
-        let tag = space.tag(space.shard(&id));
+        let keys = keys(16);
+        let id = keys.target(&Target::Subject("alice".into()));
+        let tag = keys.tag(keys.shard(&id));
         assert!(tag.starts_with(b"{annul:") && tag.ends_with(b"}"));
         let keys = [
-            space.key(Part::Entry, &id),
-            space.shard_key(space.shard(&id)),
-            space.feed_key(space.shard(&id)),
+            keys.key(Part::Entry, &id),
+            keys.shard_key(keys.shard(&id)),
+            keys.feed_key(keys.shard(&id)),
         ];
         for key in keys {
             assert!(key.starts_with(tag));
@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn shards_are_used_alike() {
-        let space = space(16);
+        let keys = keys(16);
         let mut used = [0; 16];
         for n in 0..1_600 {
-            let id = space.target(&Target::Grant(format!("g{n}").into()));
-            used[space.shard(&id)] += 1;
+            let id = keys.target(&Target::Grant(format!("g{n}").into()));
+            used[keys.shard(&id)] += 1;
         }
         assert!(used.iter().all(|count| (50..200).contains(count)), "{used:?}");
     }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn namespaces_share_no_key() {
         let key = DigestKey::new(&[7; 32]);
-        let other = Space::new("annul", 1, &key, &Namespace::new("other"));
-        assert_ne!(space(1).shard_key(0), other.shard_key(0));
+        let other = NamespaceKeys::new("annul", 1, &key, &Namespace::new("other"));
+        assert_ne!(keys(1).shard_key(0), other.shard_key(0));
     }
 }

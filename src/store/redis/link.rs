@@ -35,7 +35,7 @@ pub(super) struct Link {
 /// One connection, opened when it is needed.
 #[derive(Default)]
 struct Lane {
-    held: Mutex<Held>,
+    held: Mutex<HeldConnection>,
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -45,7 +45,7 @@ enum Engine {
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldConnection {
     connection: Option<Connection>,
     /// Which one it is, so that of many who find it broken one throws it away.
     number: u64,
@@ -60,9 +60,9 @@ pub(super) enum Connection {
 /// What may help against a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Remedy {
-    Nothing,
-    Reconnecting,
-    Waiting,
+    GiveUp,
+    Reconnect,
+    Wait,
 }
 
 impl Link {
@@ -109,8 +109,8 @@ impl Link {
                 lanes.into_iter().for_each(|(lane, number)| lane.discard(number));
             }
             let failure = failure.unwrap_or_else(|| "no answer".to_owned());
-            let told = format!("Redis did not serve within {:?}: {failure}", self.timeout);
-            return Err(StoreError::unavailable(told));
+            let message = format!("Redis did not serve within {:?}: {failure}", self.timeout);
+            return Err(StoreError::unavailable(message));
         };
         outcome
     }
@@ -125,9 +125,9 @@ impl Link {
                 Err(failure) => failure,
             };
             match remedy(&error) {
-                Remedy::Nothing => return Err(told(&error)),
-                Remedy::Reconnecting => lane.discard(number),
-                Remedy::Waiting => {}
+                Remedy::GiveUp => return Err(store_error(&error)),
+                Remedy::Reconnect => lane.discard(number),
+                Remedy::Wait => {}
             }
             *lock(&self.last_failure) = Some(error.to_string());
             tokio::time::sleep(PAUSE).await;
@@ -272,10 +272,10 @@ fn remedy(error: &RedisError) -> Remedy {
     // A script that touches a key of a slot that is just moving: the next attempt finds all of them on one side.
     let moving = || error.detail().is_some_and(|detail| detail.contains("non local key"));
     match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse => Remedy::Reconnecting,
+        ErrorKind::Io | ErrorKind::Parse => Remedy::Reconnect,
         // Demoted while we were connected: another server is the primary now.
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => Remedy::Reconnecting,
-        ErrorKind::ClusterConnectionNotFound => Remedy::Waiting,
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => Remedy::Reconnect,
+        ErrorKind::ClusterConnectionNotFound => Remedy::Wait,
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::ClusterDown
@@ -283,13 +283,13 @@ fn remedy(error: &RedisError) -> Remedy {
             | ServerErrorKind::TryAgain
             | ServerErrorKind::Moved
             | ServerErrorKind::Ask,
-        ) => Remedy::Waiting,
-        _ if error.code() == Some("BUSY") || moving() => Remedy::Waiting,
-        _ => Remedy::Nothing,
+        ) => Remedy::Wait,
+        _ if error.code() == Some("BUSY") || moving() => Remedy::Wait,
+        _ => Remedy::GiveUp,
     }
 }
 
-fn told(error: &RedisError) -> StoreError {
+fn store_error(error: &RedisError) -> StoreError {
     match error.code() {
         Some("WRONGTYPE" | "CORRUPT") => StoreError::corrupt(error.to_string()),
         Some(_) | None => StoreError::unavailable(error.to_string()),

@@ -27,9 +27,9 @@
 //! notices. So no entry is kept for less than the longest lifetime, whatever its shard has forgotten: what is revoked from
 //! then on lasts. What was revoked before is gone, and only flushing all nodes makes up for that.
 //!
-//! *Rotate* spends the token in its own shard, in the same step that looks for an entry for it alone; its successors are
+//! *Rotate* consumes the token in its own shard, in the same step that looks for an entry for it alone; its successors are
 //! recorded after that, announced before. What fails on the way costs the grace window's second attempt, never two live
-//! generations. A failover that loses the spending, and not the successors on another node, does make two: see *What an
+//! generations. A failover that loses the consumption, and not the successors on another node, does make two: see *What an
 //! acknowledged revocation survives* at [`RedisStore`].
 
 use async_trait::async_trait;
@@ -86,11 +86,11 @@ impl TokenStore for RedisStore {
         _hint: Option<TokenTypeHint<'_>>,
     ) -> Result<Option<TokenRecord>, StoreError> {
         // One key space for all kinds: the hint cannot matter.
-        self.root.link.within(find::find(self, token)).await
+        self.shared.link.within(find::find(self, token)).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        self.root.link.within(revoke::revoke(self, revocation)).await
+        self.shared.link.within(revoke::revoke(self, revocation)).await
     }
 }
 
@@ -102,19 +102,19 @@ impl TokenLedger for RedisStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        self.root.link.within(issue::issue(self, &grant, tokens, now)).await
+        self.shared.link.within(issue::issue(self, &grant, tokens, now)).await
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        self.root.link.within(rotate::rotate(self, rotation)).await
+        self.shared.link.within(rotate::rotate(self, rotation)).await
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.root.link.within(session::open_session(self, session)).await
+        self.shared.link.within(session::open_session(self, session)).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        self.root.link.within(session::session(self, id)).await
+        self.shared.link.within(session::session(self, id)).await
     }
 }
 
@@ -133,6 +133,6 @@ impl RevocationFeed for RedisStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        self.root.link.within(feed::changes(self, after, limit)).await
+        self.shared.link.within(feed::changes(self, after, limit)).await
     }
 }

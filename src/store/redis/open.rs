@@ -9,11 +9,11 @@ use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::id::Namespace;
 use crate::store::redis::config::{Address, MOST_SHARDS, RedisConfig};
-use crate::store::redis::keys::Space;
+use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::{Connection, Link};
-use crate::store::redis::script::{Call, START};
+use crate::store::redis::script::{Call, OPEN};
 use crate::store::redis::start_error::RedisStartError;
-use crate::store::redis::store::{RedisStore, Root};
+use crate::store::redis::store::{RedisStore, Shared};
 use crate::token::DigestKey;
 
 /// What the data look like. Another number is another layout, which this version does not read.
@@ -26,45 +26,46 @@ pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartEr
     let address = config.address()?;
     let link = Link::new(&address, config.timeout, config.replicas)
         .map_err(RedisStartError::unreachable)?;
-    let shards = start(&config, &address, &link).await?;
+    let shards = check_and_open(&config, &address, &link).await?;
     let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
-    let space = Space::new(&prefix, shards, &key, &Namespace::default());
-    let step = AtomicUsize::new(0);
-    let root = Arc::new(Root { link, key, prefix, shards, retention, longest_lifetime, step });
-    Ok(RedisStore { root, space })
+    let keys = NamespaceKeys::new(&prefix, shards, &key, &Namespace::default());
+    let first_swept = AtomicUsize::new(0);
+    let shared =
+        Arc::new(Shared { link, key, prefix, shards, retention, longest_lifetime, first_swept });
+    Ok(RedisStore { shared, keys })
 }
 
 /// Looks at every server, then at the data; founds them if there are none. The number of shards.
-async fn start(
+async fn check_and_open(
     config: &RedisConfig,
     address: &Address,
     link: &Link,
 ) -> Result<u16, RedisStartError> {
-    let starting = async {
-        look_at_the_first(address).await?;
-        let mut connection = link.open().await.map_err(|error| refusal(&error))?;
+    let opening = async {
+        check_first_node(address).await?;
+        let mut connection = link.open().await.map_err(|error| start_error(&error))?;
         for info in infos(&mut connection).await? {
-            look_at(&info, config)?;
+            check_server(&info, config)?;
         }
-        found(config, link.is_cluster(), &mut connection).await
+        open_data(config, link.is_cluster(), &mut connection).await
     };
     // What is asked here is asked of several servers in turn.
-    let Ok(shards) = tokio::time::timeout(config.timeout * 8, starting).await else {
+    let Ok(shards) = tokio::time::timeout(config.timeout * 8, opening).await else {
         return Err(RedisStartError::Unreachable("no answer in time".to_owned()));
     };
     shards
 }
 
 /// One server tells whether it is a node of a cluster; a client for the other kind only says that it is confused.
-async fn look_at_the_first(address: &Address) -> Result<(), RedisStartError> {
+async fn check_first_node(address: &Address) -> Result<(), RedisStartError> {
     let mut failure = RedisStartError::Unreachable("no host was given".to_owned());
     for node in &address.nodes {
-        let client = Client::open(node.clone()).map_err(|error| refusal(&error))?;
+        let client = Client::open(node.clone()).map_err(|error| start_error(&error))?;
         let opened = client.get_multiplexed_async_connection().await;
         let mut connection = match opened {
             Ok(connection) => Connection::Single(connection),
             Err(error) => {
-                failure = refusal(&error);
+                failure = start_error(&error);
                 continue;
             }
         };
@@ -87,7 +88,7 @@ async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartErr
     };
     let all = (MultipleNodeRoutingInfo::AllNodes, None::<ResponsePolicy>);
     let told = cluster.route_command(command, RoutingInfo::MultiNode(all)).await;
-    let told = told.and_then(Value::extract_error).map_err(|error| refusal(&error))?;
+    let told = told.and_then(Value::extract_error).map_err(|error| start_error(&error))?;
     let infos: Vec<Value> = match told {
         Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
         Value::Array(infos) => infos
@@ -102,7 +103,7 @@ async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartErr
     infos.into_iter().map(|info| text(Ok(info))).collect()
 }
 
-fn look_at(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
+fn check_server(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
     if field(info, "loading") == Some("1") {
         return Err(RedisStartError::Loading("it says so itself".to_owned()));
     }
@@ -124,7 +125,7 @@ fn look_at(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
     }
 }
 
-async fn found(
+async fn open_data(
     config: &RedisConfig,
     is_cluster: bool,
     connection: &mut Connection,
@@ -132,12 +133,12 @@ async fn found(
     let default = if is_cluster { CLUSTER_SHARDS } else { 1 };
     let shards = config.shards.unwrap_or(default).clamp(1, MOST_SHARDS);
     let check = key_check(&config.key);
-    let call = Call::new(&START, format!("{{{}:store}}", config.prefix).into_bytes())
+    let call = Call::new(&OPEN, format!("{{{}:store}}", config.prefix).into_bytes())
         .number(u64::from(SCHEMA))
         .number(u64::from(shards))
         .argument(check.as_str());
     let told = connection.send(call.by_source()).await.and_then(Value::extract_error);
-    let told = told.map_err(|error| refusal(&error))?;
+    let told = told.map_err(|error| start_error(&error))?;
     let told: Vec<Option<String>> =
         redis::from_redis_value(told).map_err(RedisStartError::unreachable)?;
     let [schema, known_shards, known_check] = told.as_slice() else {
@@ -169,7 +170,7 @@ fn key_check(key: &DigestKey) -> String {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
-fn refusal(error: &RedisError) -> RedisStartError {
+fn start_error(error: &RedisError) -> RedisStartError {
     let told = error.to_string();
     match error.kind() {
         ErrorKind::AuthenticationFailed => RedisStartError::Refused(told),
@@ -182,7 +183,7 @@ fn refusal(error: &RedisError) -> RedisStartError {
 }
 
 fn text(told: Result<Value, RedisError>) -> Result<String, RedisStartError> {
-    let told = told.and_then(Value::extract_error).map_err(|error| refusal(&error))?;
+    let told = told.and_then(Value::extract_error).map_err(|error| start_error(&error))?;
     redis::from_redis_value(told).map_err(RedisStartError::unreachable)
 }
 

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::id::{ClientId, Subject};
 use crate::revocation::{Actor, Reason, Revocation, Target};
 use crate::secret::Secret;
-use crate::store::redis::keys::{Id, Named};
+use crate::store::redis::keys::{Id, NamedTarget};
 use crate::store::{FeedEntry, Session, StoreError};
 use crate::token::{Grant, NewToken, TokenDigest, TokenId, TokenKind};
 
@@ -15,10 +15,10 @@ const VERSION: u8 = 1;
 /// How long a counterpart may be.
 const LONGEST_COUNTERPART: usize = 60_000;
 
-/// No exchange: the mark of a token that was not consumed.
-pub(super) const UNSPENT: [u8; 16] = [0; 16];
+/// The mark of a token that was not consumed.
+pub(super) const UNCONSUMED: [u8; 16] = [0; 16];
 
-/// The mark of a token that was consumed before it was recorded: no exchange here.
+/// The mark of a token that was consumed before it was recorded, so by no rotation here.
 pub(super) const IMPORTED: [u8; 16] = [0xff; 16];
 
 /// The generation of such a token. No family gets so far, so no grace window covers it.
@@ -26,32 +26,32 @@ pub(super) const IMPORTED_GENERATION: u32 = u32::MAX - 1;
 
 /// A token as it is kept. The scripts know its head by heart: see `lua/token.lua`.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct StoredToken {
     pub(super) kind: TokenKind,
     pub(super) expires_at: Timestamp,
     pub(super) due: Timestamp,
     pub(super) generation: u32,
-    pub(super) spent_by: [u8; 16],
+    pub(super) consumed_by: [u8; 16],
     pub(super) grant_key: Id,
     pub(super) issued_at: Timestamp,
     pub(super) grant: Grant,
     pub(super) counterpart: Option<Arc<Secret>>,
 }
 
-impl Record {
+impl StoredToken {
     pub(super) fn is_consumed(&self) -> bool {
-        self.spent_by != UNSPENT
+        self.consumed_by != UNCONSUMED
     }
 
     /// `targets` where there is one shard, and one script looks at all of them. It refuses a record that has none.
-    pub(super) fn to_bytes(&self, targets: &[Named]) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, targets: &[NamedTarget]) -> Vec<u8> {
         let mut bytes = Writer(vec![VERSION]);
         bytes.kind(self.kind);
         bytes.instant(self.expires_at);
         bytes.instant(self.due);
         bytes.instant(self.grant.authenticated_at());
         bytes.0.extend(self.generation.to_be_bytes());
-        bytes.0.extend(self.spent_by);
+        bytes.0.extend(self.consumed_by);
         bytes.0.extend(self.grant_key.as_bytes());
         bytes.byte(u8::try_from(targets.len()).unwrap_or_default());
         for target in targets {
@@ -82,7 +82,7 @@ impl Record {
         let due = bytes.instant()?;
         let authenticated_at = bytes.instant()?;
         let generation = u32::from_be_bytes(bytes.array()?);
-        let spent_by = bytes.array()?;
+        let consumed_by = bytes.array()?;
         let grant_key = Id::new(bytes.array()?);
         let targets = usize::from(bytes.byte()?);
         bytes.take(targets * (1 + Id::BYTES))?;
@@ -108,7 +108,7 @@ impl Record {
             expires_at,
             due,
             generation,
-            spent_by,
+            consumed_by,
             grant_key,
             issued_at,
             grant,
@@ -247,7 +247,7 @@ impl Writer {
         self.0.extend(text.as_bytes());
     }
 
-    /// What a token does not share with its grant, behind its length: a script that exchanges one puts another in its place.
+    /// What a token does not share with its grant, behind its length: a script that rotates one puts another in its place.
     fn own(&mut self, issued_at: Timestamp, counterpart: Option<&Secret>) {
         let mut own = Self(Vec::new());
         own.instant(issued_at);
@@ -358,14 +358,14 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
+    fn record() -> StoredToken {
         let login = Timestamp::from_unix_seconds(1_800_000_000);
-        Record {
+        StoredToken {
             kind: TokenKind::RefreshToken,
             expires_at: Timestamp::MAX,
             due: login,
             generation: 3,
-            spent_by: UNSPENT,
+            consumed_by: UNCONSUMED,
             grant_key: Id::new([9; 16]),
             issued_at: login,
             grant: Grant::new("g", "web", login)
@@ -378,10 +378,10 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was() {
-        let named = Named { kind: crate::token::TargetKind::Client, id: Id::new([1; 16]) };
+        let named = NamedTarget { kind: crate::token::TargetKind::Client, id: Id::new([1; 16]) };
         for targets in [&[][..], &[named], &[named; 6]] {
             let bytes = record().to_bytes(targets);
-            let again = Record::from_bytes(&bytes).unwrap();
+            let again = StoredToken::from_bytes(&bytes).unwrap();
             assert_eq!(again.grant, record().grant);
             assert_eq!(again.counterpart.unwrap().expose_secret(), "at");
             assert_eq!((again.expires_at, again.generation), (Timestamp::MAX, 3));
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(bytes[2..10], [0xff; 8]);
         assert_eq!(bytes[10..18], record().due.as_unix_millis().to_be_bytes());
         assert_eq!(bytes[26..30], 3_u32.to_be_bytes());
-        assert_eq!(bytes[30..46], UNSPENT);
+        assert_eq!(bytes[30..46], UNCONSUMED);
         assert_eq!(bytes[46..62], [9; 16]);
         assert_eq!(bytes[62], 0);
     }
@@ -405,7 +405,7 @@ mod tests {
     fn what_was_cut_short_is_corrupt_and_no_panic() {
         let bytes = record().to_bytes(&[]);
         for len in 0..bytes.len() {
-            assert!(Record::from_bytes(&bytes[..len]).is_err());
+            assert!(StoredToken::from_bytes(&bytes[..len]).is_err());
         }
     }
 

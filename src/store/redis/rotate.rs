@@ -1,23 +1,23 @@
-//! Exchanging refresh tokens.
+//! Rotating a refresh token.
 
 use redis::Value;
 
 use crate::clock::Timestamp;
 use crate::revocation::{Revocation, Target};
-use crate::store::redis::announce::{announce, announced_at};
-use crate::store::redis::answer::{bytes, covering, parts};
-use crate::store::redis::find::{Found, look_up};
-use crate::store::redis::issue::{issue_generation, put_all};
+use crate::store::redis::announce::{announce, announcement_of};
+use crate::store::redis::answer::{bytes, covering, parts, unexpected};
+use crate::store::redis::find::{FoundToken, look_up};
+use crate::store::redis::issue::{issue_each, issue_generation};
 use crate::store::redis::keys::Part;
-use crate::store::redis::records::{self, Record, check_counterparts};
+use crate::store::redis::records::{self, StoredToken, check_counterparts};
 use crate::store::redis::revoke::revoke;
-use crate::store::redis::script::{Call, FAMILY, FAR, ROTATE, SPEND, forgotten, millis, random};
+use crate::store::redis::script::{CONSUME, Call, FAMILY, FAR, ROTATE, forgotten, millis, random};
 use crate::store::redis::store::RedisStore;
 use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::{NewToken, TargetKind, TokenKind, TokenRecord};
 
 /// What became of the token in its own shard.
-enum Spent {
+enum ConsumeOutcome {
     Expired,
     First,
     Revoked,
@@ -32,7 +32,7 @@ pub(super) async fn rotate(
     check_counterparts(rotation.successors())?;
     // The script makes successors that are good.
     let all_are_good = !rotation.successors().iter().any(NewToken::is_consumed);
-    if store.is_at_once() && all_are_good {
+    if store.is_one_script_enough() && all_are_good {
         rotate_in_one_script(store, rotation).await
     } else {
         rotate_in_steps(store, rotation).await
@@ -45,40 +45,40 @@ async fn rotate_in_one_script(
     rotation: &Rotation<'_>,
 ) -> Result<Rotated, StoreError> {
     let refused = |why| Ok(Rotated::Refused(why));
-    let (now, retention) = (rotation.now(), store.root.retention);
-    let digest = store.space.digest(rotation.spent());
-    let id = store.space.token(&digest);
-    let client = store.space.target(&Target::Client(rotation.client().clone()));
+    let (now, retention) = (rotation.now(), store.shared.retention);
+    let digest = store.keys.digest(rotation.spent());
+    let id = store.keys.token(&digest);
+    let client = store.keys.target(&Target::Client(rotation.client().clone()));
     let kept = Timestamp::default() + retention.refresh_tokens;
-    let announced = announced_at(store, now, rotation.successors());
-    let mut call = Call::new(&ROTATE, store.space.shard_key(0))
-        .key(store.space.key(Part::Token, &id))
-        .key(store.space.key(Part::Entry, &id))
+    let announcement = announcement_of(store, now, rotation.successors());
+    let mut call = Call::new(&ROTATE, store.keys.shard_key(0))
+        .key(store.keys.key(Part::Token, &id))
+        .key(store.keys.key(Part::Entry, &id))
         .number(millis(now))
         .argument(random()?)
         .argument(*client.as_bytes())
         .number(grace_of(rotation))
         .number(millis(kept))
-        .number(announced.expiry)
-        .number(announced.forgotten);
+        .number(announcement.expiry)
+        .number(announcement.forgotten);
     for token in rotation.successors() {
-        let successor = store.space.token(&store.space.digest(token.token()));
+        let successor = store.keys.token(&store.keys.digest(token.token()));
         let due = token.expires_at() + retention.of(token.kind());
         let (head, own) = records::successor(token, Timestamp::from_unix_millis(millis(due)), now);
         call = call
-            .key(store.space.key(Part::Token, &successor))
-            .key(store.space.key(Part::Entry, &successor))
+            .key(store.keys.key(Part::Token, &successor))
+            .key(store.keys.key(Part::Entry, &successor))
             .argument(*successor.as_bytes())
             .argument(head)
             .argument(own)
             .number(forgotten(due));
     }
-    let Some([outcome, record, by]) = parts(store.root.link.call(&call).await?) else {
-        return Err(StoreError::corrupt("an answer of another kind"));
+    let Some([outcome, record, by]) = parts(store.shared.link.call(&call).await?) else {
+        return Err(unexpected());
     };
     let found = |record: Value| -> Result<TokenRecord, StoreError> {
-        let record = Record::from_bytes(&bytes(record)?)?;
-        Ok(Found { digest, id, record, by: None }.into_record())
+        let record = StoredToken::from_bytes(&bytes(record)?)?;
+        Ok(FoundToken { digest, id, record, by: None }.into_record())
     };
     match bytes(outcome)?.as_slice() {
         b"first" => Ok(Rotated::Applied(found(record)?)),
@@ -95,16 +95,16 @@ async fn rotate_in_one_script(
         b"unknown" => refused(Refused::Unknown),
         b"revoked" => match covering(by)? {
             Some(by) => refused(Refused::Revoked { by }),
-            None => Err(StoreError::corrupt("an answer of another kind")),
+            None => Err(unexpected()),
         },
         b"conflict" => {
             Err(StoreError::conflict("a token of this value exists under another grant"))
         }
-        _ => Err(StoreError::corrupt("an answer of another kind")),
+        _ => Err(unexpected()),
     }
 }
 
-/// Announces the successors, spends the token, and records the successors: in this order, so that what fails on the way
+/// Announces the successors, consumes the token, and records the successors: in this order, so that what fails on the way
 /// leaves no two generations alive. What is lost by it can be asked for again in the grace window.
 async fn rotate_in_steps(
     store: &RedisStore,
@@ -131,23 +131,23 @@ async fn rotate_in_steps(
         return refused(Refused::Expired);
     }
     let (grant, successors) = (&found.record.grant, rotation.successors());
-    let targets = store.space.targets(grant);
-    let announced = announced_at(store, grant.authenticated_at(), successors);
-    // The family before the token: whoever finds the token spent finds the window open.
-    let by = announce(store, &targets, announced).await?;
+    let targets = store.keys.targets(grant);
+    let announcement = announcement_of(store, grant.authenticated_at(), successors);
+    // The family before the token: whoever finds the token consumed finds the window open.
+    let by = announce(store, &targets, announcement).await?;
     if let Some(by) = by {
         return refused(Refused::Revoked { by });
     }
-    family(store, rotation, &found, true).await?;
-    match spend(store, rotation, &found).await? {
-        Spent::Expired => refused(Refused::Expired),
-        Spent::Revoked => refused(Refused::Revoked { by: TargetKind::Token }),
-        Spent::Unknown => refused(Refused::Unknown),
-        Spent::Second => rotate_consumed(store, rotation, found).await,
-        Spent::First => {
+    grace_window(store, rotation, &found, true).await?;
+    match consume(store, rotation, &found).await? {
+        ConsumeOutcome::Expired => refused(Refused::Expired),
+        ConsumeOutcome::Revoked => refused(Refused::Revoked { by: TargetKind::Token }),
+        ConsumeOutcome::Unknown => refused(Refused::Unknown),
+        ConsumeOutcome::Second => rotate_consumed(store, rotation, found).await,
+        ConsumeOutcome::First => {
             let (generation, now) = (found.record.generation.saturating_add(1), rotation.now());
-            let put = put_all(store, announced, grant, successors, generation, now);
-            match put.await? {
+            let issued = issue_each(store, announcement, grant, successors, generation, now);
+            match issued.await? {
                 Some(by) => refused(Refused::Revoked { by }),
                 None => Ok(Rotated::Applied(found.into_record())),
             }
@@ -155,13 +155,13 @@ async fn rotate_in_steps(
     }
 }
 
-/// A token that was exchanged before: by the same client a moment ago, or by a thief.
+/// A token that was consumed before: by the same client a moment ago, or by a thief.
 async fn rotate_consumed(
     store: &RedisStore,
     rotation: &Rotation<'_>,
-    found: Found,
+    found: FoundToken,
 ) -> Result<Rotated, StoreError> {
-    if !family(store, rotation, &found, false).await? {
+    if !grace_window(store, rotation, &found, false).await? {
         let grant = found.record.grant.id().clone();
         revoke(store, &Revocation::by_reuse(grant, rotation.now())).await?;
         return Ok(Rotated::Reused(found.into_record()));
@@ -171,65 +171,65 @@ async fn rotate_consumed(
     }
     let record = &found.record;
     let (successors, now) = (rotation.successors(), rotation.now());
-    let put = issue_generation(
+    let issued = issue_generation(
         store,
         &record.grant,
         successors,
         record.generation.saturating_add(1),
         now,
     );
-    match put.await? {
+    match issued.await? {
         Some(by) => Ok(Rotated::Refused(Refused::Revoked { by })),
         None => Ok(Rotated::AppliedInGrace(found.into_record())),
     }
 }
 
-/// Advances the family, or only asks: whether a second exchange of this token is in its window.
-async fn family(
+/// Advances the family, or only asks: whether a second rotation of this token is in its window.
+async fn grace_window(
     store: &RedisStore,
     rotation: &Rotation<'_>,
-    found: &Found,
+    found: &FoundToken,
     advances: bool,
 ) -> Result<bool, StoreError> {
     let record = &found.record;
     let expiries = rotation.successors().iter().map(NewToken::expires_at);
     let latest = expiries.fold(record.expires_at, Ord::max);
-    let due = latest + store.root.retention.refresh_tokens;
+    let due = latest + store.shared.retention.refresh_tokens;
     let id = record.grant_key;
-    let call = Call::new(&FAMILY, store.space.shard_key(store.space.shard(&id)))
-        .key(store.space.key(Part::Family, &id))
+    let call = Call::new(&FAMILY, store.keys.shard_key(store.keys.shard(&id)))
+        .key(store.keys.key(Part::Family, &id))
         .argument(*id.as_bytes())
         .number(u64::from(advances))
         .number(u64::from(record.generation.saturating_add(1)))
         .number(millis(rotation.now()))
         .number(grace_of(rotation))
         .number(millis(due));
-    let Value::Int(is_open) = store.root.link.call(&call).await? else {
-        return Err(StoreError::corrupt("an answer of another kind"));
+    let Value::Int(is_open) = store.shared.link.call(&call).await? else {
+        return Err(unexpected());
     };
     Ok(is_open == 1)
 }
 
-/// The compare-and-swap: of all callers with the same token, one finds it unspent.
-async fn spend(
+/// The compare-and-swap: of all callers with the same token, one finds it unconsumed.
+async fn consume(
     store: &RedisStore,
     rotation: &Rotation<'_>,
-    found: &Found,
-) -> Result<Spent, StoreError> {
+    found: &FoundToken,
+) -> Result<ConsumeOutcome, StoreError> {
     let id = &found.id;
-    // An exchange has a name: if the answer is lost and the call sent again, it finds itself.
-    let call = Call::new(&SPEND, store.space.shard_key(store.space.shard(id)))
-        .key(store.space.key(Part::Token, id))
-        .key(store.space.key(Part::Entry, id))
+    // A rotation has a name: if the answer is lost and the call sent again, it finds itself.
+    let call = Call::new(&CONSUME, store.keys.shard_key(store.keys.shard(id)))
+        .key(store.keys.key(Part::Token, id))
+        .key(store.keys.key(Part::Entry, id))
         .number(millis(rotation.now()))
         .argument(random()?);
-    match bytes(store.root.link.call(&call).await?)?.as_slice() {
-        b"expired" => Ok(Spent::Expired),
-        b"first" => Ok(Spent::First),
-        b"revoked" => Ok(Spent::Revoked),
-        b"spent" => Ok(Spent::Second),
-        b"unknown" => Ok(Spent::Unknown),
-        _ => Err(StoreError::corrupt("an answer of another kind")),
+    match bytes(store.shared.link.call(&call).await?)?.as_slice() {
+        b"expired" => Ok(ConsumeOutcome::Expired),
+        b"first" => Ok(ConsumeOutcome::First),
+        b"revoked" => Ok(ConsumeOutcome::Revoked),
+        b"consumed" => Ok(ConsumeOutcome::Second),
+        b"unknown" => Ok(ConsumeOutcome::Unknown),
+        _ => Err(unexpected()),
     }
 }
 

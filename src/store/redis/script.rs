@@ -138,12 +138,12 @@ scripts! {
     FEED = " flags=allow-oom", ["common", "feed"];
     FIND = " flags=allow-oom", ["common", "entry", "token", "find"];
     ISSUE = "", ["common", "horizon", "entry", "token", "issue"];
-    LOOK = " flags=allow-oom", ["look"];
+    READ = " flags=allow-oom", ["read"];
     REVOKE = "", ["common", "token", "revoke"];
     ROTATE = "", ["common", "horizon", "entry", "token", "window", "rotate"];
     SESSION = "", ["common", "horizon", "session"];
-    SPEND = "", ["common", "token", "spend"];
-    START = "", ["start"];
+    CONSUME = "", ["common", "token", "consume"];
+    OPEN = "", ["open"];
     SWEEP = " flags=allow-oom", ["common", "token", "sweep"];
 }
 

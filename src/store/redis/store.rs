@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::id::Namespace;
 use crate::store::Retention;
-use crate::store::redis::keys::Space;
+use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::Link;
 use crate::token::DigestKey;
 
 /// A store in Redis or Valkey, 7 or later: for many processes that share one.
 ///
 /// Revoking anything is one call of one script, however many tokens it covers. On a single server finding, issuing and
-/// exchanging are one round trip each; in a Cluster two, two and six. No call takes longer than the
+/// rotating are one round trip each; in a Cluster two, two and six. No call takes longer than the
 /// [time-out](crate::store::redis::RedisConfig::timeout): then it is `Unavailable`, perhaps done, and service resumes by itself.
 ///
 /// ```no_run
@@ -43,8 +43,8 @@ use crate::token::DigestKey;
 /// primary that is cut off from going on alone: it then answers neither revocations nor checks. A replica never answers for
 /// this store, because a script that may write is refused there.
 ///
-/// An exchange is as durable. In a Cluster the token is spent on one node and its successors may be recorded on another: if
-/// the first is lost with the last thing it wrote, the token is unspent again and can be exchanged a second time, and both
+/// A rotation is as durable. In a Cluster the token is consumed on one node and its successors may be recorded on another: if
+/// the first is lost with the last thing it wrote, the token is unconsumed again and can be rotated a second time, and both
 /// successors are good. Nothing recognises that as reuse. Only `require_replicas` keeps it from happening, so a Cluster
 /// that issues refresh tokens should have it.
 ///
@@ -72,12 +72,12 @@ use crate::token::DigestKey;
 /// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
 #[derive(Clone)]
 pub struct RedisStore {
-    pub(super) root: Arc<Root>,
-    pub(super) space: Space,
+    pub(super) shared: Arc<Shared>,
+    pub(super) keys: NamespaceKeys,
 }
 
 /// What every namespace shares.
-pub(super) struct Root {
+pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) key: DigestKey,
     pub(super) prefix: String,
@@ -85,11 +85,11 @@ pub(super) struct Root {
     pub(super) retention: Retention,
     pub(super) longest_lifetime: Duration,
     /// Where the next sweep begins.
-    pub(super) step: AtomicUsize,
+    pub(super) first_swept: AtomicUsize,
 }
 
 impl RedisStore {
-    /// The same server, as another tenant sees it: it finds, revokes and sweeps nothing of this one's.
+    /// The same server, as another namespace sees it: it finds, revokes and sweeps nothing of this one's.
     ///
     /// ```no_run
     /// # use annul::{Namespace, RedisStore};
@@ -99,23 +99,23 @@ impl RedisStore {
     /// ```
     #[must_use]
     pub fn namespace(&self, namespace: &Namespace) -> Self {
-        let root = &self.root;
-        let space = Space::new(&root.prefix, root.shards, &root.key, namespace);
-        Self { root: Arc::clone(root), space }
+        let shared = &self.shared;
+        let keys = NamespaceKeys::new(&shared.prefix, shared.shards, &shared.key, namespace);
+        Self { shared: Arc::clone(shared), keys }
     }
 
     /// Whether one script sees everything. In a Cluster none does, even of a single shard: while its slot moves, a key that
     /// a script does not declare may be on the other node, and that it is missing is no fact.
-    pub(super) fn is_at_once(&self) -> bool {
-        self.root.shards <= 1 && !self.root.link.is_cluster()
+    pub(super) fn is_one_script_enough(&self) -> bool {
+        self.shared.shards <= 1 && !self.shared.link.is_cluster()
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("prefix", &self.root.prefix)
-            .field("shards", &self.root.shards)
+            .field("prefix", &self.shared.prefix)
+            .field("shards", &self.shared.shards)
             .finish_non_exhaustive()
     }
 }

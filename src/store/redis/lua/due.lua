@@ -12,7 +12,7 @@ local members = redis.call('LRANGE', tag .. 'q' .. slices[1], 0, ARGV[2] - 1)
 for _, member in ipairs(members) do
   if string.sub(member, 1, 1) == 't' then
     local value = redis.call('GETRANGE', tag .. member, 0, 61)
-    if value ~= '' and unpacked(value, 11) <= now and spent_by(value) ~= UNSPENT then
+    if value ~= '' and unpacked(value, 11) <= now and consumed_by(value) ~= UNCONSUMED then
       grants[#grants + 1] = grant_of(value)
     end
   end

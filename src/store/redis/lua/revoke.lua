@@ -1,7 +1,7 @@
 -- Writes one entry of the ledger, or moves its cutoff. KEYS: the shard, the entry, the feed, and the token's record where
--- the caller wants to know whether that was exchanged. ARGV: id, cutoff (8 bytes), '1' if a later cutoff moves it, what
+-- the caller wants to know whether that was consumed. ARGV: id, cutoff (8 bytes), '1' if a later cutoff moves it, what
 -- readers of the feed are told, a random epoch, the longest lifetime of tokens, and for how long they are remembered after
--- it. Answers {1 if that is news, the record if its token was exchanged or ''}.
+-- it. Answers {1 if that is news, the record if its token was consumed or ''}.
 local id, at = ARGV[1], unpacked(ARGV[2], 1)
 local meta = redis.call('HMGET', KEYS[1], 'h', 'z', 'l', 'epoch')
 if not meta[4] then
@@ -45,11 +45,11 @@ else
   lasts(KEYS[3], ttl)
 end
 
-local exchanged = ''
+local consumed = ''
 if KEYS[4] then
   local value = redis.call('GET', KEYS[4])
-  if value and spent_by(value) ~= UNSPENT then
-    exchanged = value
+  if value and consumed_by(value) ~= UNCONSUMED then
+    consumed = value
   end
 end
-return {news, exchanged}
+return {news, consumed}

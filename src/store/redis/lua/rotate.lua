@@ -1,5 +1,5 @@
--- A whole exchange, where all of it is in one shard. KEYS: the shard, the record of the token, the entry of it alone; then for
--- each successor its record and the entry of it alone. ARGV: now, the id of this exchange, id of the client that asks, grace,
+-- A whole rotation, where all of it is in one shard. KEYS: the shard, the record of the token, the entry of it alone; then for
+-- each successor its record and the entry of it alone. ARGV: now, the id of this rotation, id of the client that asks, grace,
 -- for how long a family is kept, latest expiry of the successors, latest instant at which Redis forgets one; then for each
 -- successor: id, kind and expiry and due (17 bytes), what is its own, instant at which Redis forgets it.
 -- Answers {what came of it, the record, letter of what covers it or ''}.
@@ -32,18 +32,18 @@ if by ~= '' then
   return {'revoked', '', by}
 end
 
-local spent, grant = spent_by(value), grant_of(value)
+local consumer, grant = consumed_by(value), grant_of(value)
 local generation = struct.unpack('>I4', value, 27) + 1
 local is_expired = unpacked(value, 3) <= now
 local due = math.min(math.max(expiry, unpacked(value, 3)) + kept, FAR)
 local outcome = 'first'
-if spent == UNSPENT then
+if consumer == UNCONSUMED then
   if is_expired then
     return {'expired', '', ''}
   end
   window(tag .. 'n' .. grant, grant, true, generation, now, grace, due)
   redis.call('SETRANGE', KEYS[2], 30, ARGV[2])
-elseif spent ~= ARGV[2] then
+elseif consumer ~= ARGV[2] then
   if not window(tag .. 'n' .. grant, grant, false, generation, now, grace, due) then
     return {'reused', value, ''}
   end
@@ -60,7 +60,7 @@ local of_grant = string.sub(value, rest + 2 + own_length)
 for n = 1, (#KEYS - 3) / 2 do
   local at = 4 + 4 * n
   local id, head, own, ttl = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local record = string.sub(value, 1, 1) .. head .. before .. struct.pack('>I4', generation) .. UNSPENT .. after .. own .. of_grant
+  local record = string.sub(value, 1, 1) .. head .. before .. struct.pack('>I4', generation) .. UNCONSUMED .. after .. own .. of_grant
   if not put(KEYS[2 + 2 * n], id, record, ttl) then
     return {'conflict', '', ''}
   end

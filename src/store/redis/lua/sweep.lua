@@ -29,7 +29,7 @@ local function due_of(member)
     return nil
   end
   local due = unpacked(value, 11)
-  if due > now or spent_by(value) == UNSPENT then
+  if due > now or consumed_by(value) == UNCONSUMED then
     return due
   end
   -- It may come back for as long as its family lives.

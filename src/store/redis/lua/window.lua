@@ -1,5 +1,5 @@
 -- A family of refresh tokens: due (8 bytes), generation (8), when that began (8). Advances it to the generation of the
--- successors, or only asks: whether an exchange that comes second is within the grace window.
+-- successors, or only asks: whether a rotation that comes second is within the grace window.
 local function window(key, id, advances, generation, now, grace, due)
   local known = redis.call('GET', key)
   local present, began, kept = -1, 0, 0
