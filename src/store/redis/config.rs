@@ -154,12 +154,7 @@ impl RedisConfig {
 
     /// Reads the URL. What it complains about never has the password in it.
     pub(super) fn address(&self) -> Result<Address, RedisStartError> {
-        let wrong = |what: &str| {
-            Err(RedisStartError::Url(format!(
-                "{what}; write `redis://[[user]:password@]host[:port][/database]` or \
-                 `redis-cluster://[[user]:password@]host[:port],host[:port]`"
-            )))
-        };
+        let wrong = |problem| Err(RedisStartError::Url { problem });
         let (is_cluster, is_tls, rest) = match self.url.split_once("://") {
             Some(("redis", rest)) => (false, false, rest),
             Some(("redis-cluster", rest)) => (true, false, rest),

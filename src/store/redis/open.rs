@@ -22,6 +22,7 @@ const SCHEMA: u16 = 1;
 /// How many shards a namespace has in a cluster: enough that each is small, few enough to look at all of them.
 const CLUSTER_SHARDS: u16 = 64;
 
+/// Connects, checks the servers and the data, and makes the store.
 pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartError> {
     let address = config.address()?;
     let link = Link::new(&address, config.timeout, config.replicas)
@@ -43,7 +44,7 @@ async fn check_and_open(
 ) -> Result<u16, RedisStartError> {
     let opening = async {
         check_first_node(address).await?;
-        let mut connection = link.open().await.map_err(|error| start_error(&error))?;
+        let mut connection = link.open().await.map_err(start_error)?;
         for info in infos(&mut connection).await? {
             check_server(&info, config)?;
         }
@@ -51,21 +52,21 @@ async fn check_and_open(
     };
     // What is asked here is asked of several servers in turn.
     let Ok(shards) = tokio::time::timeout(config.timeout * 8, opening).await else {
-        return Err(RedisStartError::Unreachable("no answer in time".to_owned()));
+        return Err(RedisStartError::unreachable("no answer in time"));
     };
     shards
 }
 
 /// One server tells whether it is a node of a cluster; a client for the other kind only says that it is confused.
 async fn check_first_node(address: &Address) -> Result<(), RedisStartError> {
-    let mut failure = RedisStartError::Unreachable("no host was given".to_owned());
+    let mut failure = RedisStartError::unreachable("no host was given");
     for node in &address.nodes {
-        let client = Client::open(node.clone()).map_err(|error| start_error(&error))?;
+        let client = Client::open(node.clone()).map_err(start_error)?;
         let opened = client.get_multiplexed_async_connection().await;
         let mut connection = match opened {
             Ok(connection) => Connection::Single(connection),
             Err(error) => {
-                failure = start_error(&error);
+                failure = start_error(error);
                 continue;
             }
         };
@@ -87,9 +88,9 @@ async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartErr
         return Ok(vec![text(connection.send(command).await)?]);
     };
     let all = (MultipleNodeRoutingInfo::AllNodes, None::<ResponsePolicy>);
-    let told = cluster.route_command(command, RoutingInfo::MultiNode(all)).await;
-    let told = told.and_then(Value::extract_error).map_err(|error| start_error(&error))?;
-    let infos: Vec<Value> = match told {
+    let answer = cluster.route_command(command, RoutingInfo::MultiNode(all)).await;
+    let answer = answer.and_then(Value::extract_error).map_err(start_error)?;
+    let infos: Vec<Value> = match answer {
         Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
         Value::Array(infos) => infos
             .into_iter()
@@ -105,7 +106,7 @@ async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartErr
 
 fn check_server(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
     if field(info, "loading") == Some("1") {
-        return Err(RedisStartError::Loading("it says so itself".to_owned()));
+        return Err(RedisStartError::Loading);
     }
     let in_cluster = field(info, "redis_mode") == Some("cluster");
     if field(info, "role") == Some("slave") && !in_cluster {
@@ -115,12 +116,12 @@ fn check_server(info: &str, config: &RedisConfig) -> Result<(), RedisStartError>
     let version = field(info, "redis_version").unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major < 7) {
-        return Err(RedisStartError::TooOld(version.to_owned()));
+        return Err(RedisStartError::TooOld { version: version.to_owned() });
     }
     match (field(info, "maxmemory"), field(info, "maxmemory_policy")) {
         (_, Some("noeviction")) | (Some("0"), _) => Ok(()),
         _ if config.memory_policy_is_known => Ok(()),
-        (_, Some(policy)) => Err(RedisStartError::Evicting(policy.to_owned())),
+        (_, Some(policy)) => Err(RedisStartError::Evicting { policy: policy.to_owned() }),
         (_, None) => Err(RedisStartError::MemoryPolicyUnknown),
     }
 }
@@ -137,12 +138,12 @@ async fn open_data(
         .number(u64::from(SCHEMA))
         .number(u64::from(shards))
         .argument(check.as_str());
-    let told = connection.send(call.by_source()).await.and_then(Value::extract_error);
-    let told = told.map_err(|error| start_error(&error))?;
-    let told: Vec<Option<String>> =
-        redis::from_redis_value(told).map_err(RedisStartError::unreachable)?;
-    let [schema, known_shards, known_check] = told.as_slice() else {
-        return Err(RedisStartError::Unreachable("an answer of another kind".to_owned()));
+    let answer = connection.send(call.by_source()).await.and_then(Value::extract_error);
+    let answer = answer.map_err(start_error)?;
+    let answer: Vec<Option<String>> =
+        redis::from_redis_value(answer).map_err(RedisStartError::unreachable)?;
+    let [schema, known_shards, known_check] = answer.as_slice() else {
+        return Err(RedisStartError::unreachable("an answer of another kind"));
     };
     let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<u16>().ok());
     if number(schema) != Some(SCHEMA) {
@@ -170,21 +171,23 @@ fn key_check(key: &DigestKey) -> String {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
-fn start_error(error: &RedisError) -> RedisStartError {
-    let told = error.to_string();
+fn start_error(error: RedisError) -> RedisStartError {
     match error.kind() {
-        ErrorKind::AuthenticationFailed => RedisStartError::Refused(told),
-        ErrorKind::Server(ServerErrorKind::NoPerm) => RedisStartError::Refused(told),
-        ErrorKind::Server(ServerErrorKind::BusyLoading) => RedisStartError::Loading(told),
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            RedisStartError::Refused { source: error.into() }
+        }
+        ErrorKind::Server(ServerErrorKind::BusyLoading) => RedisStartError::Loading,
         ErrorKind::Server(ServerErrorKind::ReadOnly) => RedisStartError::Replica,
-        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => RedisStartError::Refused(told),
-        _ => RedisStartError::Unreachable(told),
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => {
+            RedisStartError::Refused { source: error.into() }
+        }
+        _ => RedisStartError::unreachable(error),
     }
 }
 
-fn text(told: Result<Value, RedisError>) -> Result<String, RedisStartError> {
-    let told = told.and_then(Value::extract_error).map_err(|error| start_error(&error))?;
-    redis::from_redis_value(told).map_err(RedisStartError::unreachable)
+fn text(answer: Result<Value, RedisError>) -> Result<String, RedisStartError> {
+    let answer = answer.and_then(Value::extract_error).map_err(start_error)?;
+    redis::from_redis_value(answer).map_err(RedisStartError::unreachable)
 }
 
 fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {

@@ -1,5 +1,7 @@
 //! Why a store did not start.
 
+use std::error::Error;
+
 /// Redis, or what was asked of it, is not as a [`RedisStore`](crate::store::redis::RedisStore) needs it: what is wrong, and
 /// what to do. Nothing was started.
 ///
@@ -10,7 +12,7 @@
 ///
 /// let key = DigestKey::new(&[7; 32]);
 /// let error = RedisStore::connect(RedisConfig::new("http://localhost", key)).await.unwrap_err();
-/// assert!(matches!(error, RedisStartError::Url(_)));
+/// assert!(matches!(error, RedisStartError::Url { .. }));
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +20,19 @@
 pub enum RedisStartError {
     /// The server evicts: it forgets what it was told to keep, revocations among it.
     #[error(
-        "Redis evicts (maxmemory-policy {0}), and a revocation that is evicted makes its token good again: set \
+        "Redis evicts (maxmemory-policy {policy}), and a revocation that is evicted makes its token good again: set \
          `maxmemory-policy noeviction`"
     )]
-    Evicting(String),
+    Evicting {
+        /// The server's `maxmemory-policy`.
+        policy: String,
+    },
     /// A single server was asked for, and this is a node of a cluster.
     #[error("this server is a node of a cluster: write `redis-cluster://host:port,host:port`")]
     IsACluster,
     /// The server is still reading its data.
-    #[error("Redis is loading its data: start again in a moment ({0})")]
-    Loading(String),
+    #[error("Redis is loading its data: start again in a moment")]
+    Loading,
     /// The server does not tell whether it evicts.
     #[error(
         "Redis does not tell its maxmemory-policy: allow this user `INFO`, or see for yourself that it is noeviction and \
@@ -63,22 +68,37 @@ pub enum RedisStartError {
     Prefix,
     /// The user or password is wrong, or may not do what the store does.
     #[error(
-        "Redis refuses this user or password ({0}): the user needs the keys `~{{PREFIX:*` and the commands `+@read +@write \
+        "Redis refuses this user or password ({source}): the user needs the keys `~{{PREFIX:*` and the commands `+@read +@write \
          +@scripting +@connection +info +time +wait`, and `+cluster` in a cluster"
     )]
-    Refused(String),
+    Refused {
+        /// What the server said.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// This server is a replica.
     #[error("this server is a replica: give the address of its primary")]
     Replica,
     /// The server knows no scripts with flags.
-    #[error("this server is Redis {0}, and annul needs Redis 7.0 or Valkey 7.2, or later")]
-    TooOld(String),
+    #[error("this server is Redis {version}, and annul needs Redis 7.0 or Valkey 7.2, or later")]
+    TooOld {
+        /// The server's version.
+        version: String,
+    },
     /// Nobody answers there in time.
-    #[error("Redis does not answer: is it started, and is this its address? ({0})")]
-    Unreachable(String),
+    #[error("Redis does not answer: is it started, and is this its address? ({source})")]
+    Unreachable {
+        /// Why not.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The URL makes no sense.
-    #[error("{0}")]
-    Url(String),
+    #[error(
+        "{problem}; write `redis://[[user]:password@]host[:port][/database]` or \
+         `redis-cluster://[[user]:password@]host[:port],host[:port]`"
+    )]
+    Url {
+        /// What is wrong with it. It never has the password in it.
+        problem: &'static str,
+    },
     /// The data were written under another digest key.
     #[error(
         "the data under this prefix were written with another digest key, and with this one no token would be found: use \
@@ -88,7 +108,7 @@ pub enum RedisStartError {
 }
 
 impl RedisStartError {
-    pub(super) fn unreachable(error: impl std::fmt::Display) -> Self {
-        Self::Unreachable(error.to_string())
+    pub(super) fn unreachable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unreachable { source: source.into() }
     }
 }

@@ -61,7 +61,7 @@ async fn connects() {
     let config = RedisConfig::new(url, DigestKey::new(&[7; 32])).timeout(Duration::from_secs(2));
     let store = match RedisStore::connect(config).await {
         Ok(store) => store,
-        Err(RedisStartError::Unreachable(why)) => panic!("{why}"),
+        Err(RedisStartError::Unreachable { source }) => panic!("{source}"),
         Err(error) => panic!("another error than a certificate brings: {error}"),
     };
     for name in ["dead", "live"] {

@@ -27,7 +27,7 @@ async fn refusal(config: RedisConfig) -> RedisStartError {
 async fn a_server_that_evicts_is_refused_unless_somebody_answers_for_it() {
     let server = Server::start(&["maxmemory 100mb", "maxmemory-policy allkeys-lru"]);
     let error = refusal(config(server.url())).await;
-    assert!(matches!(&error, RedisStartError::Evicting(policy) if policy == "allkeys-lru"));
+    assert!(matches!(&error, RedisStartError::Evicting { policy } if policy == "allkeys-lru"));
     assert!(error.to_string().contains("maxmemory-policy noeviction"));
     assert_eq!(server.ask(&["DBSIZE"]), redis::Value::Int(0), "a refused start wrote something");
     RedisStore::connect(config(server.url()).i_have_checked_that_nothing_is_evicted())
@@ -51,7 +51,7 @@ async fn a_wrong_password_is_refused_and_not_repeated() {
         format!("redis://nobody:hunter2@127.0.0.1:{port}"),
     ] {
         let error = refusal(config(url)).await;
-        assert!(matches!(error, RedisStartError::Refused(_)), "{error:?}");
+        assert!(matches!(error, RedisStartError::Refused { .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
     RedisStore::connect(config(format!("redis://:correct@127.0.0.1:{port}"))).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_user_with_the_rights_that_are_asked_for_is_enough() {
     store.changes(None, 10).await.unwrap();
     // Another prefix is none of its business.
     let error = refusal(config(url).prefix("other")).await;
-    assert!(matches!(error, RedisStartError::Refused(_)), "{error:?}");
+    assert!(matches!(error, RedisStartError::Refused { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -99,12 +99,12 @@ async fn a_cluster_and_a_single_server_are_not_taken_for_each_other() {
 async fn where_nobody_answers_nothing_starts() {
     let server = Server::start(&[]);
     server.pause();
-    assert!(matches!(refusal(config(server.url())).await, RedisStartError::Unreachable(_)));
+    assert!(matches!(refusal(config(server.url())).await, RedisStartError::Unreachable { .. }));
     let url = server.url();
     drop(server);
-    assert!(matches!(refusal(config(url.clone())).await, RedisStartError::Unreachable(_)));
+    assert!(matches!(refusal(config(url.clone())).await, RedisStartError::Unreachable { .. }));
     let url = url.replace("redis://", "redis-cluster://");
-    assert!(matches!(refusal(config(url)).await, RedisStartError::Unreachable(_)));
+    assert!(matches!(refusal(config(url)).await, RedisStartError::Unreachable { .. }));
 }
 
 #[tokio::test]
