@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::redis::answer::issued;
+use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
 use crate::store::redis::keys::{NamedTarget, Part};
 use crate::store::redis::script::{Call, ISSUE, forgotten, millis};
@@ -50,7 +50,7 @@ pub(super) async fn announce(
     let calls = shards.into_iter().map(|(shard, targets)| -> join::BoxFuture<'_, _> {
         Box::pin(async move {
             let call = announce_call(store, shard, &targets, announcement);
-            issued(store.shared.link.call(&call).await?)
+            issue_outcome(store.shared.link.call(&call).await?)
         })
     });
     let mut covering = Vec::new();

@@ -12,9 +12,9 @@ pub(super) fn unexpected() -> StoreError {
 }
 
 /// What `issue.lua` answers.
-pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
+pub(super) fn issue_outcome(answer: Value) -> Result<Option<TargetKind>, StoreError> {
     match parts(answer) {
-        Some([Value::Int(0), by]) => covering(by),
+        Some([Value::Int(0), by]) => covering_kind(by),
         Some([Value::Int(_), _]) => {
             Err(StoreError::conflict("a token of this value exists under another grant"))
         }
@@ -23,7 +23,7 @@ pub(super) fn issued(answer: Value) -> Result<Option<TargetKind>, StoreError> {
 }
 
 /// What covers a token, by the letter that a script answers; nothing does where it is ''.
-pub(super) fn covering(letter: Value) -> Result<Option<TargetKind>, StoreError> {
+pub(super) fn covering_kind(letter: Value) -> Result<Option<TargetKind>, StoreError> {
     match bytes(letter)?.as_slice() {
         [] => Ok(None),
         [letter] => kind_of_letter(*letter).map(Some).ok_or_else(unexpected),
@@ -60,11 +60,11 @@ mod tests {
         for odd in [Value::Okay, Value::Int(0), Value::Array(Vec::new())] {
             assert!(bytes(odd).is_err());
         }
-        let letter = |text: &str| covering(Value::BulkString(text.as_bytes().to_vec()));
+        let letter = |text: &str| covering_kind(Value::BulkString(text.as_bytes().to_vec()));
         assert_eq!(letter("").unwrap(), None);
         assert_eq!(letter("g").unwrap(), Some(TargetKind::Grant));
         assert!(letter("?").is_err() && letter("gg").is_err());
         let other = Value::Array(vec![Value::Nil, Value::Nil]);
-        assert!(issued(other).is_err());
+        assert!(issue_outcome(other).is_err());
     }
 }

@@ -247,7 +247,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read_value(url: &str) -> Result<Address, RedisStartError> {
+    fn read(url: &str) -> Result<Address, RedisStartError> {
         RedisConfig::new(url, DigestKey::new(&[7; 32])).address()
     }
 

@@ -48,6 +48,7 @@ struct ShardPage {
     is_all: bool,
 }
 
+/// One page of the feed, from all shards.
 pub(super) async fn changes(
     store: &RedisStore,
     after: Option<&FeedCursor>,

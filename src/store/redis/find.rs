@@ -3,7 +3,7 @@
 use redis::Value;
 
 use crate::store::StoreError;
-use crate::store::redis::answer::{bytes, covering, parts, unexpected};
+use crate::store::redis::answer::{bytes, covering_kind, parts, unexpected};
 use crate::store::redis::join;
 use crate::store::redis::keys::{Id, NamedTarget, Part};
 use crate::store::redis::read::read_value;
@@ -46,6 +46,7 @@ pub(super) async fn find(
     Ok(look_up(store, token).await?.map(FoundToken::into_record))
 }
 
+/// The token's record, and the kind of the narrowest entry that covers it.
 pub(super) async fn look_up(
     store: &RedisStore,
     token: PresentedToken<'_>,
@@ -64,7 +65,7 @@ pub(super) async fn look_up(
             return Err(unexpected());
         };
         let record = StoredToken::from_bytes(&bytes(record)?)?;
-        let by = covering(by)?;
+        let by = covering_kind(by)?;
         return Ok(Some(FoundToken { digest, id, record, by }));
     }
     // The record first, and the entries then: one that was written before we began is there by now.

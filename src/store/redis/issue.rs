@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::store::redis::announce::{Announcement, announce, announce_call, announcement_of};
-use crate::store::redis::answer::issued;
+use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
 use crate::store::redis::keys::{NamedTarget, Part};
 use crate::store::redis::records::{self, StoredToken, check_counterparts};
@@ -11,6 +11,7 @@ use crate::store::redis::store::RedisStore;
 use crate::store::{Issued, StoreError};
 use crate::token::{Grant, NewToken, TargetKind};
 
+/// Records tokens of the first generation.
 pub(super) async fn issue(
     store: &RedisStore,
     grant: &Grant,
@@ -84,7 +85,7 @@ async fn issue_in_shard(
     for token in tokens {
         call = add_token(store, call, grant, token, generation, now);
     }
-    issued(store.shared.link.call(&call).await?)
+    issue_outcome(store.shared.link.call(&call).await?)
 }
 
 /// Adds a token's keys and arguments to a call.

@@ -112,7 +112,7 @@ pub(super) const fn kind_of_letter(letter: u8) -> Option<TargetKind> {
 }
 
 impl NamespaceKeys {
-    /// The keys of a namespace in the data under `prefix`. No name of a tenant is in any key: tenants may be customers.
+    /// The keys of a namespace in the data under `prefix`. No name of a namespace is in any key: it may be a customer's.
     pub(super) fn new(prefix: &str, shards: u16, key: &DigestKey, namespace: &Namespace) -> Self {
         let key = key.for_namespace(namespace);
         let [a, b, c, d, e, f, ..] = key.derive("annul redis namespace", "");

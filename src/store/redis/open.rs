@@ -1,4 +1,4 @@
-//! What is seen to before a store is handed out.
+//! Connecting, and the checks before a store is handed out.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

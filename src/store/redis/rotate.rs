@@ -5,7 +5,7 @@ use redis::Value;
 use crate::clock::Timestamp;
 use crate::revocation::{Revocation, Target};
 use crate::store::redis::announce::{announce, announcement_of};
-use crate::store::redis::answer::{bytes, covering, parts, unexpected};
+use crate::store::redis::answer::{bytes, covering_kind, parts, unexpected};
 use crate::store::redis::find::{FoundToken, look_up};
 use crate::store::redis::issue::{issue_each, issue_generation};
 use crate::store::redis::keys::Part;
@@ -25,6 +25,7 @@ enum ConsumeOutcome {
     Unknown,
 }
 
+/// Consumes a refresh token and records its successors.
 pub(super) async fn rotate(
     store: &RedisStore,
     rotation: &Rotation<'_>,
@@ -93,7 +94,7 @@ async fn rotate_in_one_script(
         b"foreign" => refused(Refused::ForeignClient),
         b"other kind" => refused(Refused::NotARefreshToken),
         b"unknown" => refused(Refused::Unknown),
-        b"revoked" => match covering(by)? {
+        b"revoked" => match covering_kind(by)? {
             Some(by) => refused(Refused::Revoked { by }),
             None => Err(unexpected()),
         },

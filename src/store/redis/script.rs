@@ -133,17 +133,17 @@ macro_rules! scripts {
 }
 
 scripts! {
+    CONSUME = "", ["common", "token", "consume"];
     DUE = " flags=allow-oom", ["common", "horizon", "token", "due"];
     FAMILY = "", ["common", "window", "family"];
     FEED = " flags=allow-oom", ["common", "feed"];
     FIND = " flags=allow-oom", ["common", "entry", "token", "find"];
     ISSUE = "", ["common", "horizon", "entry", "token", "issue"];
+    OPEN = "", ["open"];
     READ = " flags=allow-oom", ["read"];
     REVOKE = "", ["common", "token", "revoke"];
     ROTATE = "", ["common", "horizon", "entry", "token", "window", "rotate"];
     SESSION = "", ["common", "horizon", "session"];
-    CONSUME = "", ["common", "token", "consume"];
-    OPEN = "", ["open"];
     SWEEP = " flags=allow-oom", ["common", "token", "sweep"];
 }
 

@@ -15,7 +15,7 @@ use crate::token::DigestKey;
 ///
 /// Revoking anything is one call of one script, however many tokens it covers. On a single server finding, issuing and
 /// rotating are one round trip each; in a Cluster two, two and six. No call takes longer than the
-/// [time-out](crate::store::redis::RedisConfig::timeout): then it is `Unavailable`, perhaps done, and service resumes by itself.
+/// [time-out]: then it is `Unavailable`, perhaps done, and service resumes by itself.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,7 +24,7 @@ use crate::token::DigestKey;
 /// use annul::{Authority, DigestKey, RedisStore};
 ///
 /// let key = DigestKey::new(&[7; 32]); // from wherever the deployment keeps its secrets
-/// let store = RedisStore::connect(crate::store::redis::RedisConfig::new("redis://127.0.0.1:6379", key)).await?;
+/// let store = RedisStore::connect(RedisConfig::new("redis://127.0.0.1:6379", key)).await?;
 /// let authority = Authority::new(store, RegisteredClients::default());
 /// # Ok(())
 /// # }
@@ -37,7 +37,7 @@ use crate::token::DigestKey;
 /// | no `appendonly` | what the last snapshot had | what was replicated by then: usually all but milliseconds |
 /// | `appendfsync everysec` | all but the last second | the same |
 /// | `appendfsync always` | everything | the same |
-/// | with [`require_replicas`](crate::store::redis::RedisConfig::require_replicas) | as above | everything, if a replica that had it is promoted |
+/// | with [`require_replicas`] | as above | everything, if a replica that had it is promoted |
 ///
 /// Redis elects without asking who has what, so of several replicas require all. `min-replicas-to-write` beside it keeps a
 /// primary that is cut off from going on alone: it then answers neither revocations nor checks. A replica never answers for
@@ -59,7 +59,7 @@ use crate::token::DigestKey;
 /// # Time
 ///
 /// What happens when is decided by the instants that are passed in. The clocks of several nodes have to be less than ten
-/// minutes apart all the same: Redis itself forgets by its own, a day later than [`Sweep::sweep`](crate::store::Sweep::sweep) would. So a timer that
+/// minutes apart all the same: Redis itself forgets by its own, a day later than [`Sweep::sweep`] would. So a timer that
 /// sweeps keeps memory small but is not needed to keep it bounded. Only one thing depends on it: that a consumed refresh
 /// token of a family which outlives it by a day is still recognised as reuse.
 ///
@@ -70,6 +70,10 @@ use crate::token::DigestKey;
 ///
 /// It speaks TLS with the feature `redistls` only. Every check in a Cluster looks at the entry for
 /// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
+///
+/// [time-out]: crate::store::redis::RedisConfig::timeout
+/// [`require_replicas`]: crate::store::redis::RedisConfig::require_replicas
+/// [`Sweep::sweep`]: crate::store::Sweep::sweep
 #[derive(Clone)]
 pub struct RedisStore {
     pub(super) shared: Arc<Shared>,

@@ -23,6 +23,7 @@ struct DueShard {
     grants: Vec<Id>,
 }
 
+/// Removes what is due, shard by shard.
 pub(super) async fn sweep(
     store: &RedisStore,
     now: Timestamp,
