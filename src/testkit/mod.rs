@@ -92,6 +92,7 @@ mod scene;
 pub mod store;
 mod suite;
 pub mod sweep;
+pub mod vectors;
 
 pub use fixture::{Fixture, Put, PutToken, Task};
 pub use suite::{Ability, Case, NotProven, Report, Subject, Suite, Violation};
