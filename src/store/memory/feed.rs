@@ -1,158 +1,58 @@
-//! The ledger in memory, read in order.
-//!
-//! Each shard lists its entries by their places in the feed, under the lock that it is written under anyway; the places
-//! come out of one counter. A reader takes the counter first and looks at the shards then: whoever was given a place by
-//! that time holds the lock of its shard until the entry stands, so up to there nothing can be missing.
+//! Reads the ledger in order.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
+use crate::revocation::Target;
+use crate::store::memory::ledger::Ledger;
+use crate::store::memory::log::Line;
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage};
+use crate::token::TargetKind;
 
-use crate::store::FeedCursor;
-
-/// Where every entry of one namespace has its place.
-#[derive(Debug)]
-pub(super) struct Places {
-    /// Tells this feed from every other: a store in memory begins anew with each process.
-    epoch: u64,
-    last: AtomicU64,
-    /// The last place that a sweep has taken an entry from.
-    swept: AtomicU64,
-}
-
-impl Places {
-    pub(super) const fn new(epoch: u64) -> Self {
-        Self { epoch, last: AtomicU64::new(0), swept: AtomicU64::new(0) }
-    }
-
-    /// The next place. Call it under the lock of the shard that the entry goes to.
-    pub(super) fn next(&self) -> u64 {
-        self.last.fetch_add(1, SeqCst) + 1
-    }
-
-    pub(super) fn last(&self) -> u64 {
-        self.last.load(SeqCst)
-    }
-
-    /// Says that an entry is gone. Call it under the lock of its shard.
-    pub(super) fn sweep(&self, place: u64) {
-        self.swept.fetch_max(place, SeqCst);
-    }
-
-    /// Whether something is gone that a reader who came so far has not seen. Call it after the shards were looked at.
-    pub(super) fn lost_to(&self, position: &Position) -> bool {
-        !position.catches_up() && self.swept.load(SeqCst) > position.place
-    }
-
-    /// Where a reader stands, if it is a reader of this feed.
-    pub(super) fn position(&self, cursor: Option<&FeedCursor>) -> Option<Position> {
-        let last = self.last();
-        let Some(cursor) = cursor else {
-            return Some(Position { epoch: self.epoch, place: 0, mark: last });
+impl Ledger {
+    /// What was written after `after`; see [`Places`](crate::store::memory::log::Places).
+    pub(super) fn changes(&self, after: Option<&FeedCursor>, limit: usize) -> Changes {
+        let Some(from) = self.places.position(after) else {
+            return Changes::Gap;
         };
-        let position = Position::read(cursor)?;
-        (position.epoch == self.epoch && position.place <= last && position.mark <= last)
-            .then_some(position)
-    }
-}
-
-/// How far a reader has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Position {
-    epoch: u64,
-    pub(super) place: u64,
-    /// Where the feed stood when this reader began with nothing. Up to there it asks for what is in force, and misses
-    /// nothing by what is not.
-    pub(super) mark: u64,
-}
-
-impl Position {
-    pub(super) const fn catches_up(&self) -> bool {
-        self.place < self.mark
-    }
-
-    pub(super) const fn at(self, place: u64) -> Self {
-        Self { place, ..self }
-    }
-
-    fn read(cursor: &FeedCursor) -> Option<Self> {
-        let mut parts = cursor.as_str().split('.');
-        let epoch = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let place = parts.next()?.parse().ok()?;
-        let mark = parts.next()?.parse().ok()?;
-        parts.next().is_none().then_some(Self { epoch, place, mark })
-    }
-
-    pub(super) fn cursor(&self) -> FeedCursor {
-        FeedCursor::new(self.to_string())
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{}.{}", self.epoch, self.place, self.mark)
-    }
-}
-
-/// The entries of one shard by their places, the gone and the moved ones among them.
-#[derive(Debug, Default)]
-pub(super) struct Log(VecDeque<Line>);
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Line {
-    pub(super) place: u64,
-    pub(super) hash: u64,
-}
-
-impl Log {
-    /// Adds what was just given the latest place of all.
-    pub(super) fn push(&mut self, place: u64, hash: u64) {
-        self.0.push_back(Line { place, hash });
-    }
-
-    /// Those after `from`, up to and with `to`.
-    pub(super) fn between(&self, from: u64, to: u64) -> impl Iterator<Item = Line> {
-        let first = self.0.partition_point(|line| line.place <= from);
-        self.0.range(first..).copied().take_while(move |line| line.place <= to)
-    }
-
-    /// Forgets lines without an entry, once half of them are.
-    pub(super) fn tidy(&mut self, entries: usize, stands: impl Fn(Line) -> bool) {
-        if self.0.len() > 2 * entries + 16 {
-            self.0.retain(|line| stands(*line));
-            self.0.shrink_to(2 * self.0.len());
+        let limit = limit.max(1);
+        let last = self.places.last();
+        let to = if from.catches_up() { from.mark } else { last };
+        let mut found = Vec::new();
+        if from.place < to {
+            let between = (from.place, to);
+            self.tokens.list(between, limit, TargetKind::Token, &mut found);
+            self.grants.list(between, limit, TargetKind::Grant, &mut found);
+            self.sessions.list(between, limit, TargetKind::Session, &mut found);
+            self.subjects_at_clients.list(between, limit, TargetKind::SubjectAtClient, &mut found);
+            self.subjects.list(between, limit, TargetKind::Subject, &mut found);
+            self.clients.list(between, limit, TargetKind::Client, &mut found);
+            self.everything.list(between, limit, TargetKind::Everything, &mut found);
+            found.sort_unstable_by_key(|(line, _)| line.place);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_read_as_it_was_written_and_no_other_is() {
-        let places = Places::new(0xfeed);
-        for _ in 0..9 {
-            places.next();
+        let next = match found.get(limit - 1) {
+            Some((line, _)) if found.len() > limit => line.place,
+            Some(_) | None => to,
+        };
+        found.retain(|(line, _)| line.place <= next);
+        let entries = found.into_iter().filter_map(|(line, kind)| self.told(line, kind)).collect();
+        if self.places.lost_to(&from) {
+            return Changes::Gap;
         }
-        let position = Position { epoch: 0xfeed, place: 7, mark: 9 };
-        assert_eq!(places.position(Some(&position.cursor())), Some(position));
-        for foreign in
-            ["", "feed", "feed.7", "feed.7.9.1", "feet.7.9", "fee.7.9", "feed.10.9", "feed.7.10"]
-        {
-            assert_eq!(places.position(Some(&FeedCursor::new(foreign))), None, "{foreign}");
-        }
+        Changes::Page(FeedPage::new(entries, from.at(next).cursor(), next < last))
     }
 
-    #[test]
-    fn a_log_of_what_is_gone_does_not_grow() {
-        let mut log = Log::default();
-        for place in 1..=10_000 {
-            log.push(place, place);
-            log.tidy(1, |line| line.place == place);
+    /// The entry of a line, unless it is gone, or has moved to a place that comes later.
+    fn told(&self, line: Line, kind: TargetKind) -> Option<FeedEntry> {
+        match kind {
+            TargetKind::Token => self.tokens.told(line, |id| Target::Token(id.clone())),
+            TargetKind::Grant => self.grants.told(line, |id| Target::Grant(id.clone())),
+            TargetKind::Session => self.sessions.told(line, |id| Target::Session(id.clone())),
+            TargetKind::SubjectAtClient => {
+                self.subjects_at_clients.told(line, |(subject, client)| {
+                    Target::SubjectAtClient(subject.clone(), client.clone())
+                })
+            }
+            TargetKind::Subject => self.subjects.told(line, |id| Target::Subject(id.clone())),
+            TargetKind::Client => self.clients.told(line, |id| Target::Client(id.clone())),
+            TargetKind::Everything => self.everything.told(line, |()| Target::Everything),
         }
-        assert!(log.0.len() < 20);
-        assert_eq!(log.between(0, 20_000).last(), Some(Line { place: 10_000, hash: 10_000 }));
     }
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use crate::clock::Timestamp;
 use crate::id::{ClientId, GrantId, SessionId, Subject};
 use crate::revocation::{Actor, Reason, Revocation, Revoked, Target};
-use crate::store::memory::feed::{Line, Log, Places};
+use crate::store::memory::log::{Line, Log, Places};
 use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
 use crate::store::memory::table::{Due, Looked, Record, Table};
-use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, Retention, Session};
+use crate::store::{FeedEntry, Retention, Session};
 use crate::token::{Grant, TargetKind, TokenId};
 
 /// The cutoff of every token, for targets that are named once and never again.
@@ -19,14 +19,14 @@ const ANY_TIME: Timestamp = Timestamp::from_unix_millis(0);
 /// The entries, a table for each kind of target.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    tokens: Entries<TokenId>,
-    grants: Entries<GrantId>,
-    sessions: Entries<SessionId>,
-    subjects_at_clients: Entries<(Subject, ClientId)>,
-    subjects: Entries<Subject>,
-    clients: Entries<ClientId>,
-    everything: Entries<()>,
-    places: Places,
+    pub(super) tokens: Entries<TokenId>,
+    pub(super) grants: Entries<GrantId>,
+    pub(super) sessions: Entries<SessionId>,
+    pub(super) subjects_at_clients: Entries<(Subject, ClientId)>,
+    pub(super) subjects: Entries<Subject>,
+    pub(super) clients: Entries<ClientId>,
+    pub(super) everything: Entries<()>,
+    pub(super) places: Places,
     /// The latest expiry of any token or session so far, or the time of the last sweep if that is later.
     horizon: AtomicU64,
 }
@@ -82,55 +82,6 @@ impl Ledger {
             Target::Subject(subject) => self.subjects.cut_off(subject, &news),
             Target::Client(client) => self.clients.cut_off(client, &news),
             Target::Everything => self.everything.cut_off(&(), &news),
-        }
-    }
-
-    /// What was written after `after`; see [`Places`].
-    pub(super) fn changes(&self, after: Option<&FeedCursor>, limit: usize) -> Changes {
-        let Some(from) = self.places.position(after) else {
-            return Changes::Gap;
-        };
-        let limit = limit.max(1);
-        let last = self.places.last();
-        let to = if from.catches_up() { from.mark } else { last };
-        let mut found = Vec::new();
-        if from.place < to {
-            let between = (from.place, to);
-            self.tokens.list(between, limit, TargetKind::Token, &mut found);
-            self.grants.list(between, limit, TargetKind::Grant, &mut found);
-            self.sessions.list(between, limit, TargetKind::Session, &mut found);
-            self.subjects_at_clients.list(between, limit, TargetKind::SubjectAtClient, &mut found);
-            self.subjects.list(between, limit, TargetKind::Subject, &mut found);
-            self.clients.list(between, limit, TargetKind::Client, &mut found);
-            self.everything.list(between, limit, TargetKind::Everything, &mut found);
-            found.sort_unstable_by_key(|(line, _)| line.place);
-        }
-        let next = match found.get(limit - 1) {
-            Some((line, _)) if found.len() > limit => line.place,
-            Some(_) | None => to,
-        };
-        found.retain(|(line, _)| line.place <= next);
-        let entries = found.into_iter().filter_map(|(line, kind)| self.told(line, kind)).collect();
-        if self.places.lost_to(&from) {
-            return Changes::Gap;
-        }
-        Changes::Page(FeedPage::new(entries, from.at(next).cursor(), next < last))
-    }
-
-    /// The entry of a line, unless it is gone, or has moved to a place that comes later.
-    fn told(&self, line: Line, kind: TargetKind) -> Option<FeedEntry> {
-        match kind {
-            TargetKind::Token => self.tokens.told(line, |id| Target::Token(id.clone())),
-            TargetKind::Grant => self.grants.told(line, |id| Target::Grant(id.clone())),
-            TargetKind::Session => self.sessions.told(line, |id| Target::Session(id.clone())),
-            TargetKind::SubjectAtClient => {
-                self.subjects_at_clients.told(line, |(subject, client)| {
-                    Target::SubjectAtClient(subject.clone(), client.clone())
-                })
-            }
-            TargetKind::Subject => self.subjects.told(line, |id| Target::Subject(id.clone())),
-            TargetKind::Client => self.clients.told(line, |id| Target::Client(id.clone())),
-            TargetKind::Everything => self.everything.told(line, |()| Target::Everything),
         }
     }
 
@@ -223,7 +174,7 @@ impl Ledger {
 
 /// The entries for one kind of target.
 #[derive(Debug)]
-struct Entries<K> {
+pub(super) struct Entries<K> {
     shards: Shards<Book<K>>,
     /// How many there are: where there are none, none is looked up.
     count: Count,
@@ -322,7 +273,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     }
 
     /// The first `limit` lines of each shard, and one more. Some are of entries that are gone.
-    fn list(
+    pub(super) fn list(
         &self,
         (from, to): (u64, u64),
         limit: usize,
@@ -339,7 +290,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         }
     }
 
-    fn told(&self, line: Line, target: impl Fn(&K) -> Target) -> Option<FeedEntry> {
+    pub(super) fn told(&self, line: Line, target: impl Fn(&K) -> Target) -> Option<FeedEntry> {
         let book = read(self.shards.of(line.hash));
         let entry = book.entries.get(line.hash, |entry| entry.place == line.place)?;
         let actor = entry.actor.clone();

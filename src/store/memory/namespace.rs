@@ -1,0 +1,48 @@
+//! What one namespace holds.
+
+use std::hash::RandomState;
+use std::sync::atomic::AtomicUsize;
+
+use crate::store::Session;
+use crate::store::memory::ledger::Ledger;
+use crate::store::memory::records::{Counterpart, Family, TokenRow};
+use crate::store::memory::shards::{FEW, MANY, Shards, read};
+use crate::store::memory::table::Table;
+use crate::token::DigestKey;
+
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) key: DigestKey,
+    pub(super) keys: RandomState,
+    pub(super) ledger: Ledger,
+    pub(super) tokens: Shards<Table<TokenRow>>,
+    pub(super) families: Shards<Table<Family>>,
+    pub(super) sessions: Shards<Table<Session>>,
+    pub(super) counterparts: Shards<Table<Counterpart>>,
+    /// Hosts that keep no counterparts do not look for one either.
+    pub(super) counterparts_kept: AtomicUsize,
+}
+
+impl Tenant {
+    pub(super) fn new(key: DigestKey) -> Self {
+        let keys = RandomState::new();
+        Self {
+            key,
+            ledger: Ledger::new(&keys),
+            tokens: Shards::new(MANY, || Table::new(keys.clone())),
+            families: Shards::new(MANY, || Table::new(keys.clone())),
+            sessions: Shards::new(MANY, || Table::new(keys.clone())),
+            counterparts: Shards::new(FEW, || Table::new(keys.clone())),
+            counterparts_kept: AtomicUsize::new(0),
+            keys,
+        }
+    }
+
+    pub(super) fn token_count(&self) -> usize {
+        self.tokens.iter().map(|shard| read(shard).len()).sum()
+    }
+
+    pub(super) fn session_count(&self) -> usize {
+        self.sessions.iter().map(|shard| read(shard).len()).sum()
+    }
+}

@@ -1,0 +1,142 @@
+//! The store, and the namespaces that share its memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, RwLock};
+
+use crate::id::Namespace;
+use crate::store::Retention;
+use crate::store::memory::namespace::Tenant;
+use crate::store::memory::shards::{read, write};
+use crate::token::DigestKey;
+
+/// A store in memory, gone with the process.
+///
+/// Tokens are kept under keyed digests, in shards that two threads seldom share. Revoking anything is one entry
+/// in the ledger, however many tokens it covers. Nothing is ever evicted: memory grows with live tokens and live
+/// revocations, and [`Sweep::sweep`] takes what has expired, in steps as small as you like.
+///
+/// ```
+/// # async fn demo() -> Result<(), annul::store::StoreError> {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use annul::client::RegisteredClients;
+/// use annul::store::TokenLedger;
+/// use annul::{Authority, Clock, Grant, MemoryStore, NewToken, PresentedToken, SystemClock};
+///
+/// let store = Arc::new(MemoryStore::new());
+/// let authority = Authority::new(Arc::clone(&store), RegisteredClients::default());
+///
+/// let now = SystemClock.now();
+/// let token = NewToken::access(PresentedToken::new("at-1"), now + Duration::from_secs(600));
+/// store.issue(Grant::new("g1", "web", now), &[token], now).await?;
+/// assert!(authority.check(PresentedToken::new("at-1")).await?.is_active());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore {
+    pub(super) root: Arc<Root>,
+    pub(super) tenant: Arc<Tenant>,
+}
+
+/// What every namespace shares.
+pub(super) struct Root {
+    key: DigestKey,
+    retention: RwLock<Retention>,
+    pub(super) tenants: RwLock<BTreeMap<Namespace, Arc<Tenant>>>,
+    /// Where the next sweep begins.
+    pub(super) step: AtomicUsize,
+}
+
+/// How much a [`MemoryStore`] holds, in all of its namespaces.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens: live, and dead but remembered.
+    pub tokens: usize,
+    /// Entries of the ledger.
+    pub revocations: usize,
+    /// Sessions.
+    pub sessions: usize,
+}
+
+impl MemoryStore {
+    /// An empty store with a key of its own.
+    pub fn new() -> Self {
+        Self::with_key(DigestKey::random())
+    }
+
+    /// An empty store with this key.
+    pub fn with_key(key: DigestKey) -> Self {
+        let root = Root {
+            key,
+            retention: RwLock::default(),
+            tenants: RwLock::default(),
+            step: AtomicUsize::new(0),
+        };
+        Root::open(&Arc::new(root), &Namespace::default())
+    }
+
+    /// Remembers expired tokens for this long, in all namespaces.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Self {
+        *write(&self.root.retention) = retention;
+        self
+    }
+
+    /// The same memory, as another tenant sees it: it finds and revokes nothing of this one's, and one sweep serves
+    /// both.
+    ///
+    /// A tenant takes some fifty kilobytes from the first call on, is looked at by every sweep, and is never forgotten.
+    /// So take the name from your configuration, never from a request as it stands.
+    ///
+    /// ```
+    /// use annul::{MemoryStore, Namespace};
+    ///
+    /// let a = MemoryStore::new();
+    /// let b = a.namespace(&Namespace::new("tenant-b"));
+    /// ```
+    #[must_use]
+    pub fn namespace(&self, namespace: &Namespace) -> Self {
+        Root::open(&self.root, namespace)
+    }
+
+    /// How much it holds.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for tenant in read(&self.root.tenants).values() {
+            usage.tokens += tenant.token_count();
+            usage.revocations += tenant.ledger.len();
+            usage.sessions += tenant.session_count();
+        }
+        usage
+    }
+}
+
+impl Root {
+    fn open(root: &Arc<Self>, namespace: &Namespace) -> MemoryStore {
+        let mut tenants = write(&root.tenants);
+        let tenant = tenants
+            .entry(namespace.clone())
+            .or_insert_with(|| Arc::new(Tenant::new(root.key.for_namespace(namespace))));
+        MemoryStore { root: Arc::clone(root), tenant: Arc::clone(tenant) }
+    }
+
+    pub(super) fn retention(&self) -> Retention {
+        *read(&self.retention)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
