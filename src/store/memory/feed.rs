@@ -32,7 +32,8 @@ impl Ledger {
             Some(_) | None => to,
         };
         found.retain(|(line, _)| line.place <= next);
-        let entries = found.into_iter().filter_map(|(line, kind)| self.told(line, kind)).collect();
+        let entries =
+            found.into_iter().filter_map(|(line, kind)| self.entry_at(line, kind)).collect();
         if self.places.lost_to(&from) {
             return Changes::Gap;
         }
@@ -40,19 +41,19 @@ impl Ledger {
     }
 
     /// The entry of a line, unless it is gone, or has moved to a place that comes later.
-    fn told(&self, line: Line, kind: TargetKind) -> Option<FeedEntry> {
+    fn entry_at(&self, line: Line, kind: TargetKind) -> Option<FeedEntry> {
         match kind {
-            TargetKind::Token => self.tokens.told(line, |id| Target::Token(id.clone())),
-            TargetKind::Grant => self.grants.told(line, |id| Target::Grant(id.clone())),
-            TargetKind::Session => self.sessions.told(line, |id| Target::Session(id.clone())),
+            TargetKind::Token => self.tokens.entry_at(line, |id| Target::Token(id.clone())),
+            TargetKind::Grant => self.grants.entry_at(line, |id| Target::Grant(id.clone())),
+            TargetKind::Session => self.sessions.entry_at(line, |id| Target::Session(id.clone())),
             TargetKind::SubjectAtClient => {
-                self.subjects_at_clients.told(line, |(subject, client)| {
+                self.subjects_at_clients.entry_at(line, |(subject, client)| {
                     Target::SubjectAtClient(subject.clone(), client.clone())
                 })
             }
-            TargetKind::Subject => self.subjects.told(line, |id| Target::Subject(id.clone())),
-            TargetKind::Client => self.clients.told(line, |id| Target::Client(id.clone())),
-            TargetKind::Everything => self.everything.told(line, |()| Target::Everything),
+            TargetKind::Subject => self.subjects.entry_at(line, |id| Target::Subject(id.clone())),
+            TargetKind::Client => self.clients.entry_at(line, |id| Target::Client(id.clone())),
+            TargetKind::Everything => self.everything.entry_at(line, |()| Target::Everything),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
-use crate::store::memory::namespace::Tenant;
+use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::RowKey;
 use crate::store::memory::shards::read;
 use crate::token::{PresentedToken, TokenRecord, TokenState};
 
-impl Tenant {
+impl NamespaceState {
     pub(super) fn find(&self, token: PresentedToken<'_>) -> Option<TokenRecord> {
         let digest = self.key.digest(token);
         let key = RowKey::of(&digest);

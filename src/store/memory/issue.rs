@@ -5,15 +5,27 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
-use crate::store::memory::namespace::Tenant;
-use crate::store::memory::records::{Counterpart, RowKey, Stage, TokenRow};
+use crate::store::memory::namespace::NamespaceState;
+use crate::store::memory::records::{CounterpartRow, RowKey, Stage, TokenRow};
 use crate::store::memory::shards::write;
-use crate::store::{Retention, StoreError};
+use crate::store::{Issued, Retention, StoreError};
 use crate::token::{Grant, NewToken, TargetKind};
 
-impl Tenant {
-    /// Records tokens, and says whether a revocation covers them already.
-    pub(super) fn record(
+impl NamespaceState {
+    /// Records the tokens of a new grant, or more of one that is known.
+    pub(super) fn issue(
+        &self,
+        grant: &Arc<Grant>,
+        tokens: &[NewToken<'_>],
+        now: Timestamp,
+        retention: Retention,
+    ) -> Result<Issued, StoreError> {
+        let dead = self.issue_generation(grant, tokens, 0, now, retention)?;
+        Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
+    }
+
+    /// Records tokens of one generation, and says whether a revocation covers them already.
+    pub(super) fn issue_generation(
         &self,
         grant: &Arc<Grant>,
         tokens: &[NewToken<'_>],
@@ -38,7 +50,7 @@ impl Tenant {
             self.insert(row, now, retention)?;
             // Not before: the token may turn out to be another grant's, which must not learn this one.
             if let Some(counterpart) = token.counterpart() {
-                self.keep(key, Arc::clone(counterpart), expires_at, now);
+                self.keep_counterpart(key, Arc::clone(counterpart), expires_at, now);
             }
             let covering = self.ledger.covering(&digest.into(), grant, Some(expires_at));
             dead = dead.or(covering);
@@ -66,11 +78,17 @@ impl Tenant {
         }
     }
 
-    fn keep(&self, key: RowKey, counterpart: Arc<Secret>, expires_at: Timestamp, now: Timestamp) {
+    fn keep_counterpart(
+        &self,
+        key: RowKey,
+        counterpart: Arc<Secret>,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) {
         let mut kept = write(self.counterparts.of(key.hash));
         if kept.get(key.hash, |kept| kept.key == key).is_none() {
             self.counterparts_kept.fetch_add(1, Relaxed);
-            kept.insert(Counterpart { key, counterpart, expires_at }, now, expires_at);
+            kept.insert(CounterpartRow { key, counterpart, expires_at }, now, expires_at);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::id::{ClientId, GrantId, SessionId, Subject};
 use crate::revocation::{Actor, Reason, Revocation, Revoked, Target};
 use crate::store::memory::log::{Line, Log, Places};
 use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
-use crate::store::memory::table::{Due, Looked, Record, Table};
+use crate::store::memory::table::{Due, Record, SweepStep, Table};
 use crate::store::{FeedEntry, Retention, Session};
 use crate::token::{Grant, TargetKind, TokenId};
 
@@ -66,22 +66,22 @@ impl Ledger {
     }
 
     /// Writes one entry, or moves its cutoff forward.
-    pub(super) fn apply(&self, revocation: &Revocation) -> Revoked {
+    pub(super) fn revoke(&self, revocation: &Revocation) -> Revoked {
         let until = || {
             let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
             horizon.max(revocation.at()) + Retention::IN_FLIGHT
         };
-        let news = News { revocation, until: &until, places: &self.places };
+        let new = NewEntry { revocation, until: &until, places: &self.places };
         match revocation.target() {
-            Target::Token(id) => self.tokens.name(id, &news),
-            Target::Grant(id) => self.grants.name(id, &news),
-            Target::Session(id) => self.sessions.name(id, &news),
+            Target::Token(id) => self.tokens.write_once(id, &new),
+            Target::Grant(id) => self.grants.write_once(id, &new),
+            Target::Session(id) => self.sessions.write_once(id, &new),
             Target::SubjectAtClient(subject, client) => {
-                self.subjects_at_clients.cut_off(&(subject.clone(), client.clone()), &news)
+                self.subjects_at_clients.write_latest(&(subject.clone(), client.clone()), &new)
             }
-            Target::Subject(subject) => self.subjects.cut_off(subject, &news),
-            Target::Client(client) => self.clients.cut_off(client, &news),
-            Target::Everything => self.everything.cut_off(&(), &news),
+            Target::Subject(subject) => self.subjects.write_latest(subject, &new),
+            Target::Client(client) => self.clients.write_latest(client, &new),
+            Target::Everything => self.everything.write_latest(&(), &new),
         }
     }
 
@@ -147,18 +147,18 @@ impl Ledger {
     }
 
     /// Forgets entries that no token can need any more.
-    pub(super) fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> Looked {
+    pub(super) fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> SweepStep {
         // An entry may be stamped last week in a store where nothing lives: what is in flight is in flight from now on.
         self.expect_until(now);
-        let left = |looked: Looked| budget.saturating_sub(looked.at);
-        let mut looked = self.tokens.sweep(now, shard, budget, &self.places);
-        looked += self.grants.sweep(now, shard, left(looked), &self.places);
-        looked += self.sessions.sweep(now, shard, left(looked), &self.places);
-        looked += self.subjects_at_clients.sweep(now, shard, left(looked), &self.places);
-        looked += self.subjects.sweep(now, shard, left(looked), &self.places);
-        looked += self.clients.sweep(now, shard, left(looked), &self.places);
-        looked += self.everything.sweep(now, shard, left(looked), &self.places);
-        looked
+        let left = |done: SweepStep| budget.saturating_sub(done.looked_at);
+        let mut total = self.tokens.sweep(now, shard, budget, &self.places);
+        total += self.grants.sweep(now, shard, left(total), &self.places);
+        total += self.sessions.sweep(now, shard, left(total), &self.places);
+        total += self.subjects_at_clients.sweep(now, shard, left(total), &self.places);
+        total += self.subjects.sweep(now, shard, left(total), &self.places);
+        total += self.clients.sweep(now, shard, left(total), &self.places);
+        total += self.everything.sweep(now, shard, left(total), &self.places);
+        total
     }
 
     pub(super) fn has_due(&self, now: Timestamp, shard: usize) -> bool {
@@ -189,7 +189,7 @@ struct Book<K> {
 }
 
 /// What is to be written, and what has to be asked at that moment and not before.
-struct News<'a> {
+struct NewEntry<'a> {
     revocation: &'a Revocation,
     until: &'a dyn Fn() -> Timestamp,
     places: &'a Places,
@@ -237,18 +237,18 @@ impl<K: Clone + Eq + Hash> Entries<K> {
     }
 
     /// An entry for a target that is named once and never again: when it was first named is all there is to say.
-    fn name(&self, target: &K, news: &News<'_>) -> Revoked {
-        self.write(target, news, |_| false)
+    fn write_once(&self, target: &K, new: &NewEntry<'_>) -> Revoked {
+        self.write(target, new, |_| false)
     }
 
     /// An entry for a target that comes back: the later cutoff counts.
-    fn cut_off(&self, target: &K, news: &News<'_>) -> Revoked {
-        self.write(target, news, |known| known < news.revocation.at())
+    fn write_latest(&self, target: &K, new: &NewEntry<'_>) -> Revoked {
+        self.write(target, new, |known| known < new.revocation.at())
     }
 
-    fn write(&self, target: &K, news: &News<'_>, moves: impl Fn(Timestamp) -> bool) -> Revoked {
+    fn write(&self, target: &K, new: &NewEntry<'_>, moves: impl Fn(Timestamp) -> bool) -> Revoked {
         let hash = self.keys.hash_one(target);
-        let &News { revocation, until, places } = news;
+        let &NewEntry { revocation, until, places } = new;
         let (at, reason) = (revocation.at(), revocation.reason());
         let mut book = write(self.shards.of(hash));
         let Book { entries, log } = &mut *book;
@@ -290,7 +290,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         }
     }
 
-    pub(super) fn told(&self, line: Line, target: impl Fn(&K) -> Target) -> Option<FeedEntry> {
+    pub(super) fn entry_at(&self, line: Line, target: impl Fn(&K) -> Target) -> Option<FeedEntry> {
         let book = read(self.shards.of(line.hash));
         let entry = book.entries.get(line.hash, |entry| entry.place == line.place)?;
         let actor = entry.actor.clone();
@@ -314,18 +314,18 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         }
     }
 
-    fn sweep(&self, now: Timestamp, shard: usize, budget: usize, places: &Places) -> Looked {
+    fn sweep(&self, now: Timestamp, shard: usize, budget: usize, places: &Places) -> SweepStep {
         let decide = |entry: &Entry<K>| Due::after(entry.until, now);
         let mut book = write(self.shards.at(shard));
         let gone = |entry: Entry<K>| places.sweep(entry.place);
-        let looked = book.entries.sweep(now, budget, decide, gone);
-        if looked.removed > 0 {
+        let step = book.entries.sweep(now, budget, decide, gone);
+        if step.removed > 0 {
             let Book { entries, log } = &mut *book;
             log.tidy(entries.len(), |line| stands(entries, line));
         }
         drop(book);
-        self.count.0.fetch_sub(looked.removed, SeqCst);
-        looked
+        self.count.0.fetch_sub(step.removed, SeqCst);
+        step
     }
 
     fn has_due(&self, now: Timestamp, shard: usize) -> bool {

@@ -1,4 +1,4 @@
-//! The ledger in memory, read in order.
+//! The order of the ledger: the place of each entry, and how far a reader has come.
 //!
 //! Each shard lists its entries by their places in the feed, under the lock that it is written under anyway; the places
 //! come out of one counter. A reader takes the counter first and looks at the shards then: whoever was given a place by

@@ -38,11 +38,11 @@ impl TokenStore for MemoryStore {
         _hint: Option<TokenTypeHint<'_>>,
     ) -> Result<Option<TokenRecord>, StoreError> {
         // One key space for all kinds: the hint cannot matter.
-        Ok(self.tenant.find(token))
+        Ok(self.namespace.find(token))
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        Ok(self.tenant.revoke(revocation))
+        Ok(self.namespace.revoke(revocation))
     }
 }
 
@@ -54,20 +54,19 @@ impl TokenLedger for MemoryStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        let dead = self.tenant.record(&Arc::new(grant), tokens, 0, now, self.root.retention())?;
-        Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
+        self.namespace.issue(&Arc::new(grant), tokens, now, self.root.retention())
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        self.tenant.rotate(rotation, self.root.retention())
+        self.namespace.rotate(rotation, self.root.retention())
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.tenant.open_session(session, self.root.retention())
+        self.namespace.open_session(session, self.root.retention())
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        Ok(self.tenant.session(id))
+        Ok(self.namespace.session(id))
     }
 }
 
@@ -78,7 +77,7 @@ impl RevocationFeed for MemoryStore {
         after: Option<&FeedCursor>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        Ok(self.tenant.ledger.changes(after, limit))
+        Ok(self.namespace.ledger.changes(after, limit))
     }
 }
 

@@ -5,25 +5,25 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::store::Session;
 use crate::store::memory::ledger::Ledger;
-use crate::store::memory::records::{Counterpart, Family, TokenRow};
+use crate::store::memory::records::{CounterpartRow, FamilyRow, TokenRow};
 use crate::store::memory::shards::{FEW, MANY, Shards, read};
 use crate::store::memory::table::Table;
 use crate::token::DigestKey;
 
 #[derive(Debug)]
-pub(super) struct Tenant {
+pub(super) struct NamespaceState {
     pub(super) key: DigestKey,
     pub(super) keys: RandomState,
     pub(super) ledger: Ledger,
     pub(super) tokens: Shards<Table<TokenRow>>,
-    pub(super) families: Shards<Table<Family>>,
+    pub(super) families: Shards<Table<FamilyRow>>,
     pub(super) sessions: Shards<Table<Session>>,
-    pub(super) counterparts: Shards<Table<Counterpart>>,
+    pub(super) counterparts: Shards<Table<CounterpartRow>>,
     /// Hosts that keep no counterparts do not look for one either.
     pub(super) counterparts_kept: AtomicUsize,
 }
 
-impl Tenant {
+impl NamespaceState {
     pub(super) fn new(key: DigestKey) -> Self {
         let keys = RandomState::new();
         Self {

@@ -29,22 +29,22 @@ pub(super) struct RowKey {
     pub(super) rest: u64,
 }
 
-/// Kind, consumption, and how many exchanges led to the token.
+/// Kind, consumption, and how many rotations led to the token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stage(u32);
 
 /// The refresh tokens of one grant that was rotated at least once.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct FamilyRow {
     pub(super) grant: GrantId,
-    /// The generation of the successors of the last exchange.
+    /// The generation of the successors of the last rotation.
     pub(super) generation: u32,
     pub(super) rotated_at: Timestamp,
     pub(super) latest_expiry: Timestamp,
 }
 
 #[derive(Debug)]
-pub(super) struct Counterpart {
+pub(super) struct CounterpartRow {
     pub(super) key: RowKey,
     pub(super) counterpart: Arc<Secret>,
     pub(super) expires_at: Timestamp,
@@ -72,7 +72,7 @@ impl Stage {
             TokenKind::RefreshToken => Self::REFRESH,
         };
         let consumed = if consumed { Self::CONSUMED } else { 0 };
-        // A thousand million exchanges of one grant: a century of them at one every three seconds.
+        // A thousand million rotations of one grant: a century of them at one every three seconds.
         Self(generation & (Self::REFRESH - 1) | kind | consumed)
     }
 
@@ -99,13 +99,13 @@ impl Record for TokenRow {
     }
 }
 
-impl Record for Counterpart {
+impl Record for CounterpartRow {
     fn hash(&self, _keys: &RandomState) -> u64 {
         self.key.hash
     }
 }
 
-impl Record for Family {
+impl Record for FamilyRow {
     fn hash(&self, keys: &RandomState) -> u64 {
         keys.hash_one(&self.grant)
     }

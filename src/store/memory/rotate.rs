@@ -5,15 +5,15 @@ use std::hash::BuildHasher as _;
 use crate::clock::Timestamp;
 use crate::id::GrantId;
 use crate::revocation::Revocation;
-use crate::store::memory::namespace::Tenant;
-use crate::store::memory::records::{Family, RowKey};
+use crate::store::memory::namespace::NamespaceState;
+use crate::store::memory::records::{FamilyRow, RowKey};
 use crate::store::memory::shards::write;
 use crate::store::{Refused, Retention, Rotated, Rotation, StoreError};
 use crate::token::{NewToken, TokenKind, TokenState};
 
-/// What became of a refresh token that was presented for exchange.
+/// What became of a refresh token that was presented for rotation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Spent {
+enum Consumption {
     Expired,
     /// By this caller, first; its successors are of this generation.
     First(u32),
@@ -23,7 +23,7 @@ enum Spent {
     Reused,
 }
 
-impl Tenant {
+impl NamespaceState {
     pub(super) fn rotate(
         &self,
         rotation: &Rotation<'_>,
@@ -42,15 +42,15 @@ impl Tenant {
             return Ok(Rotated::Refused(Refused::Revoked { by }));
         }
         let grant = record.grant();
-        let spent = match record.id().digest() {
-            Some(digest) => self.spend(rotation, RowKey::of(digest), grant.id()),
-            None => Spent::Expired,
+        let consumption = match record.id().digest() {
+            Some(digest) => self.consume(rotation, RowKey::of(digest), grant.id()),
+            None => Consumption::Expired,
         };
-        let generation = match spent {
-            Spent::First(generation) | Spent::InGrace(generation) => generation,
-            Spent::Expired => return Ok(Rotated::Refused(Refused::Expired)),
-            Spent::Reused => {
-                self.ledger.apply(&Revocation::by_reuse(grant.id().clone(), rotation.now()));
+        let generation = match consumption {
+            Consumption::First(generation) | Consumption::InGrace(generation) => generation,
+            Consumption::Expired => return Ok(Rotated::Refused(Refused::Expired)),
+            Consumption::Reused => {
+                self.ledger.revoke(&Revocation::by_reuse(grant.id().clone(), rotation.now()));
                 return Ok(Rotated::Reused(record));
             }
         };
@@ -59,22 +59,25 @@ impl Tenant {
             return Ok(Rotated::Refused(Refused::Revoked { by }));
         }
         let successors = rotation.successors();
-        let dead = self.record(grant, successors, generation, rotation.now(), retention)?;
-        Ok(match (dead, spent) {
-            // Revoked while the exchange was under way: the successors are born dead.
+        let dead =
+            self.issue_generation(grant, successors, generation, rotation.now(), retention)?;
+        Ok(match (dead, consumption) {
+            // Revoked during the rotation: the successors are born dead.
             (Some(by), _) => Rotated::Refused(Refused::Revoked { by }),
-            (None, Spent::InGrace(_)) => Rotated::AppliedInGrace(record),
-            (None, Spent::First(_) | Spent::Expired | Spent::Reused) => Rotated::Applied(record),
+            (None, Consumption::InGrace(_)) => Rotated::AppliedInGrace(record),
+            (None, Consumption::First(_) | Consumption::Expired | Consumption::Reused) => {
+                Rotated::Applied(record)
+            }
         })
     }
 
-    /// The compare-and-swap: of all callers with the same token, one finds it unspent.
-    fn spend(&self, rotation: &Rotation<'_>, key: RowKey, grant: &GrantId) -> Spent {
+    /// The compare-and-swap: of all callers with the same token, one finds it unconsumed.
+    fn consume(&self, rotation: &Rotation<'_>, key: RowKey, grant: &GrantId) -> Consumption {
         let now = rotation.now();
         // Token before family, here and in `sweep`.
         let mut rows = write(self.tokens.of(key.hash));
         let Some(row) = rows.get_mut(key.hash, |row| row.key == key) else {
-            return Spent::Expired;
+            return Consumption::Expired;
         };
         let successors = rotation.successors().iter().map(NewToken::expires_at);
         let latest_expiry = successors.fold(row.expires_at, Timestamp::max);
@@ -92,16 +95,16 @@ impl Tenant {
                     && now < family.rotated_at + rotation.grace()
             });
             return match in_grace {
-                Some(_) if row.expires_at <= now => Spent::Expired,
+                Some(_) if row.expires_at <= now => Consumption::Expired,
                 Some(family) => {
                     family.latest_expiry = family.latest_expiry.max(latest_expiry);
-                    Spent::InGrace(generation)
+                    Consumption::InGrace(generation)
                 }
-                None => Spent::Reused,
+                None => Consumption::Reused,
             };
         }
         if row.expires_at <= now {
-            return Spent::Expired;
+            return Consumption::Expired;
         }
         row.stage = row.stage.consumed();
         match family {
@@ -114,10 +117,10 @@ impl Tenant {
             }
             None => {
                 let grant = grant.clone();
-                let family = Family { grant, generation, rotated_at: now, latest_expiry };
+                let family = FamilyRow { grant, generation, rotated_at: now, latest_expiry };
                 families.insert(family, now, latest_expiry);
             }
         }
-        Spent::First(generation)
+        Consumption::First(generation)
     }
 }

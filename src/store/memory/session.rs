@@ -3,11 +3,11 @@
 use std::hash::BuildHasher as _;
 
 use crate::id::SessionId;
-use crate::store::memory::namespace::Tenant;
+use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::shards::{read, write};
 use crate::store::{Retention, Session, StoreError};
 
-impl Tenant {
+impl NamespaceState {
     pub(super) fn open_session(
         &self,
         session: Session,

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::id::Namespace;
 use crate::store::Retention;
-use crate::store::memory::namespace::Tenant;
+use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::shards::{read, write};
 use crate::token::DigestKey;
 
@@ -38,14 +38,14 @@ use crate::token::DigestKey;
 #[derive(Clone)]
 pub struct MemoryStore {
     pub(super) root: Arc<Root>,
-    pub(super) tenant: Arc<Tenant>,
+    pub(super) namespace: Arc<NamespaceState>,
 }
 
 /// What every namespace shares.
 pub(super) struct Root {
     key: DigestKey,
     retention: RwLock<Retention>,
-    pub(super) tenants: RwLock<BTreeMap<Namespace, Arc<Tenant>>>,
+    pub(super) namespaces: RwLock<BTreeMap<Namespace, Arc<NamespaceState>>>,
     /// Where the next sweep begins.
     pub(super) step: AtomicUsize,
 }
@@ -73,7 +73,7 @@ impl MemoryStore {
         let root = Root {
             key,
             retention: RwLock::default(),
-            tenants: RwLock::default(),
+            namespaces: RwLock::default(),
             step: AtomicUsize::new(0),
         };
         Root::open(&Arc::new(root), &Namespace::default())
@@ -106,10 +106,10 @@ impl MemoryStore {
     /// How much it holds.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        for tenant in read(&self.root.tenants).values() {
-            usage.tokens += tenant.token_count();
-            usage.revocations += tenant.ledger.len();
-            usage.sessions += tenant.session_count();
+        for namespace in read(&self.root.namespaces).values() {
+            usage.tokens += namespace.token_count();
+            usage.revocations += namespace.ledger.len();
+            usage.sessions += namespace.session_count();
         }
         usage
     }
@@ -117,11 +117,11 @@ impl MemoryStore {
 
 impl Root {
     fn open(root: &Arc<Self>, namespace: &Namespace) -> MemoryStore {
-        let mut tenants = write(&root.tenants);
-        let tenant = tenants
+        let mut namespaces = write(&root.namespaces);
+        let state = namespaces
             .entry(namespace.clone())
-            .or_insert_with(|| Arc::new(Tenant::new(root.key.for_namespace(namespace))));
-        MemoryStore { root: Arc::clone(root), tenant: Arc::clone(tenant) }
+            .or_insert_with(|| Arc::new(NamespaceState::new(root.key.for_namespace(namespace))));
+        MemoryStore { root: Arc::clone(root), namespace: Arc::clone(state) }
     }
 
     pub(super) fn retention(&self) -> Retention {

@@ -5,73 +5,73 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
-use crate::store::memory::namespace::Tenant;
+use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::TokenRow;
 use crate::store::memory::shards::{MANY, read, write};
 use crate::store::memory::store::Root;
-use crate::store::memory::table::{Due, Looked};
+use crate::store::memory::table::{Due, SweepStep};
 use crate::store::{Retention, SweepBudget, Swept};
 
-/// How many steps a sweep of one tenant has.
+/// How many steps a sweep of one namespace has.
 const STEPS: usize = MANY;
 
 /// Sweeps every namespace, within one budget.
 pub(super) fn sweep(root: &Root, now: Timestamp, budget: SweepBudget) -> Swept {
     let retention = root.retention();
-    let tenants: Vec<Arc<Tenant>> = read(&root.tenants).values().cloned().collect();
-    let mut looked = Looked::default();
-    for _ in 0..tenants.len() * STEPS {
-        let left = budget.max_rows().saturating_sub(looked.at);
+    let namespaces: Vec<Arc<NamespaceState>> = read(&root.namespaces).values().cloned().collect();
+    let mut total = SweepStep::default();
+    for _ in 0..namespaces.len() * STEPS {
+        let left = budget.max_rows().saturating_sub(total.looked_at);
         if left == 0 {
             break;
         }
         // Each sweep goes on where the last one stopped, so that no shard is always last.
         let step = root.step.load(Relaxed);
-        let Some(tenant) = tenants.get(step / STEPS % tenants.len()) else {
+        let Some(namespace) = namespaces.get(step / STEPS % namespaces.len()) else {
             break;
         };
-        let part = tenant.sweep(now, step % STEPS, left, retention);
-        looked += part;
-        if part.at < left {
+        let part = namespace.sweep(now, step % STEPS, left, retention);
+        total += part;
+        if part.looked_at < left {
             root.step.store(step.wrapping_add(1), Relaxed);
         }
     }
-    let more = tenants.iter().any(|tenant| tenant.has_due(now));
-    Swept::new(looked.removed, more)
+    let more = namespaces.iter().any(|namespace| namespace.has_due(now));
+    Swept::new(total.removed, more)
 }
 
-impl Tenant {
+impl NamespaceState {
     /// One step: a shard of every table. Locks are held for one table's share of the budget at a time.
-    fn sweep(&self, now: Timestamp, step: usize, budget: usize, retention: Retention) -> Looked {
+    fn sweep(&self, now: Timestamp, step: usize, budget: usize, retention: Retention) -> SweepStep {
         let kept = retention.refresh_tokens;
-        let mut looked = write(self.tokens.at(step)).sweep(
+        let mut total = write(self.tokens.at(step)).sweep(
             now,
             budget,
             |row| self.token_due(row, now, retention),
             drop,
         );
-        looked += self.ledger.sweep(now, step, budget.saturating_sub(looked.at));
-        looked += write(self.families.at(step)).sweep(
+        total += self.ledger.sweep(now, step, budget.saturating_sub(total.looked_at));
+        total += write(self.families.at(step)).sweep(
             now,
-            budget.saturating_sub(looked.at),
+            budget.saturating_sub(total.looked_at),
             |family| Due::after(family.latest_expiry + kept, now),
             drop,
         );
-        looked += write(self.sessions.at(step)).sweep(
+        total += write(self.sessions.at(step)).sweep(
             now,
-            budget.saturating_sub(looked.at),
+            budget.saturating_sub(total.looked_at),
             |session| Due::after(session.expires_at() + kept, now),
             drop,
         );
-        looked += write(self.counterparts.at(step)).sweep(
+        total += write(self.counterparts.at(step)).sweep(
             now,
-            budget.saturating_sub(looked.at),
+            budget.saturating_sub(total.looked_at),
             |counterpart| Due::after(counterpart.expires_at + kept, now),
             |_| {
                 self.counterparts_kept.fetch_sub(1, Relaxed);
             },
         );
-        looked
+        total
     }
 
     fn has_due(&self, now: Timestamp) -> bool {

@@ -32,18 +32,18 @@ impl Due {
     }
 }
 
-/// What one [`Table::sweep`] did.
+/// What one step of a sweep did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Looked {
+pub(super) struct SweepStep {
     /// How many records were looked at.
-    pub(super) at: usize,
+    pub(super) looked_at: usize,
     /// How many of them were removed.
     pub(super) removed: usize,
 }
 
-impl std::ops::AddAssign for Looked {
+impl std::ops::AddAssign for SweepStep {
     fn add_assign(&mut self, other: Self) {
-        self.at += other.at;
+        self.looked_at += other.looked_at;
         self.removed += other.removed;
     }
 }
@@ -90,18 +90,18 @@ impl<R: Record> Table<R> {
         budget: usize,
         decide: impl Fn(&R) -> Due,
         mut forgotten: impl FnMut(R),
-    ) -> Looked {
-        let mut looked = Looked::default();
-        while looked.at < budget {
+    ) -> SweepStep {
+        let mut step = SweepStep::default();
+        while step.looked_at < budget {
             let Some(hash) = self.next_due(now) else {
                 break;
             };
-            looked.at += 1;
+            step.looked_at += 1;
             let keys = &self.keys;
             let goes = |record: &R| record.hash(keys) == hash && decide(record) == Due::Now;
             if let Ok(entry) = self.records.find_entry(hash, goes) {
                 forgotten(entry.remove().0);
-                looked.removed += 1;
+                step.removed += 1;
                 continue;
             }
             let stays = self.records.find(hash, |record| record.hash(keys) == hash);
@@ -109,11 +109,11 @@ impl<R: Record> Table<R> {
                 self.schedule(hash, now, later);
             }
         }
-        if looked.removed > 0 && self.records.len() * 4 < self.records.capacity() {
+        if step.removed > 0 && self.records.len() * 4 < self.records.capacity() {
             let keys = &self.keys;
             self.records.shrink_to(self.records.len() * 2, |record| record.hash(keys));
         }
-        looked
+        step
     }
 
     /// Whether a sweep at `now` would find anything to look at.
@@ -176,7 +176,7 @@ mod tests {
         table
     }
 
-    fn sweep(table: &mut Table<Word>, minute: u64, budget: usize) -> Looked {
+    fn sweep(table: &mut Table<Word>, minute: u64, budget: usize) -> SweepStep {
         table.sweep(at(minute), budget, |word| Due::after(at(word.2), at(minute)), drop)
     }
 
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_sweep_keeps_to_its_budget_and_takes_nothing_early() {
         let mut table = table((0..1_000).map(|n| Word(n, "w", n / 10)));
-        assert_eq!(sweep(&mut table, 0, 10_000).at, 0);
+        assert_eq!(sweep(&mut table, 0, 10_000).looked_at, 0);
         assert_eq!(sweep(&mut table, 50, 100).removed, 100);
         assert!(table.has_due(at(50)));
         assert_eq!(sweep(&mut table, 50, 10_000).removed, 400);
