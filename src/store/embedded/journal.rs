@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::embedded::open::sync_folder;
+use crate::store::embedded::folder::sync_folder;
 
 /// What the engine calls its journals.
 const JOURNAL: &str = "jnl";

@@ -12,103 +12,21 @@ use std::{fs, io, thread};
 use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Engine, Space, WriteError};
-use crate::store::embedded::rows::{OPENINGS, OpeningsRow, STORE, StoreRow, read_row};
+use crate::store::embedded::folder::{DATA, make_folder, sync_folder};
+use crate::store::embedded::rows::{FORMAT, OPENINGS, OpeningsRow, STORE, StoreRow, read_row};
+use crate::store::embedded::start_error::OpenError;
 use crate::store::embedded::{feed, journal};
 use crate::token::DigestKey;
-
-/// What this version writes, and the only one that it reads.
-const FORMAT: u32 = 1;
 
 /// In the folder: which format it is in, and by which key.
 const LABEL: &str = "annul-store";
 
-/// In the folder: the engine's files.
-pub(super) const DATA: &str = "data";
-
-/// In there: what an engine locks while it is open.
+/// In the folder of the engine's files: what an engine locks while it is open.
 const LOCK: &str = "lock";
 
 /// How often to try for that lock, and how long to wait in between.
 const LOCK_TRIES: u32 = 3;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why an [`EmbeddedStore`](crate::store::EmbeddedStore) was not opened. Nothing was changed.
-///
-/// What it displays says what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The engine cannot make sense of its files.
-    #[error(
-        "the embedded store in {} cannot be read ({why}): put back a copy of the folder, or begin with an empty one, \
-         which forgets every token",
-        .folder.display()
-    )]
-    Damaged {
-        /// Where.
-        folder: PathBuf,
-        /// What the engine said.
-        why: String,
-    },
-    /// The operating system refused.
-    #[error(
-        "the embedded store in {} cannot be opened ({source}): it needs a folder that this process may write to",
-        .folder.display()
-    )]
-    Io {
-        /// Where.
-        folder: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// Another process has it open, or another store of this one.
-    #[error(
-        "the embedded store in {} is in use: one process at a time can open it, so end the other one; within a process, \
-         clone the store",
-        .folder.display()
-    )]
-    Locked {
-        /// Where.
-        folder: PathBuf,
-    },
-    /// There is a file where the folder should be.
-    #[error("{} is a file: the embedded store needs a folder of its own", .folder.display())]
-    NotAFolder {
-        /// Where.
-        folder: PathBuf,
-    },
-    /// The folder holds other things.
-    #[error(
-        "{} is not empty and holds no embedded store: name an empty folder, or one that does not exist yet",
-        .folder.display()
-    )]
-    NotAStore {
-        /// Where.
-        folder: PathBuf,
-    },
-    /// It was written by another version of this crate.
-    #[error(
-        "the embedded store in {} has format {found}, and this version of annul reads format {FORMAT}: use the version \
-         that wrote it",
-        .folder.display()
-    )]
-    OtherFormat {
-        /// Where.
-        folder: PathBuf,
-        /// The format it is in.
-        found: String,
-    },
-    /// It was written with another [`DigestKey`].
-    #[error(
-        "the embedded store in {} was written with another digest key, by which none of its tokens would be found: start \
-         with the key that it was created with",
-        .folder.display()
-    )]
-    OtherKey {
-        /// Where.
-        folder: PathBuf,
-    },
-}
 
 /// Where an [`EmbeddedStore`](crate::store::EmbeddedStore) stands when it is opened.
 pub(super) enum Found {
@@ -213,27 +131,6 @@ fn write_label(folder: &Path, key: &DigestKey) -> io::Result<()> {
         Some(parent) => sync_folder(parent),
         None => Ok(()),
     }
-}
-
-/// Who may read it knows who uses which client, though no token.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// A name is on disk when its folder is.
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Where folders cannot be opened, the system sees to it.
-#[cfg(not(unix))]
-pub(super) const fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 fn read_label(folder: &Path, label: &str, key: &DigestKey) -> Result<(), OpenError> {

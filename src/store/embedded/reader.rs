@@ -1,50 +1,16 @@
 //! The threads that read: whoever asks waits in a future, and not on the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use crate::store::embedded::engine::Engine;
-use crate::store::embedded::queue::{Job, Settle, Slot, Wait};
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::{Shared, feed, tokens};
-use crate::store::{Changes, FeedCursor, Session, StoreError};
-use crate::token::{TokenDigest, TokenRecord};
+use crate::store::StoreError;
+use crate::store::embedded::engine::{Engine, Snapshot};
+use crate::store::embedded::jobs::Read;
+use crate::store::embedded::queue::{Job as _, Wait};
+use crate::store::embedded::shared::Shared;
+use crate::store::embedded::{feed, tokens};
 
 /// The most that one thread takes at once: waking it costs more than a read.
 const MOST: usize = 8;
-
-/// What a caller wants to know.
-pub(super) enum Read {
-    Changes {
-        tenant: Arc<Tenant>,
-        after: Option<FeedCursor>,
-        limit: usize,
-        slot: Arc<Slot<Changes>>,
-    },
-    Find {
-        tenant: Arc<Tenant>,
-        digest: TokenDigest,
-        slot: Arc<Slot<Option<TokenRecord>>>,
-    },
-    Fingerprint {
-        slot: Arc<Slot<[u8; 32]>>,
-    },
-    Session {
-        key: [u8; 32],
-        slot: Arc<Slot<Option<Session>>>,
-    },
-}
-
-impl Job for Read {
-    fn slot(&self) -> Arc<dyn Settle> {
-        match self {
-            Self::Changes { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::Find { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::Fingerprint { slot } => Arc::<Slot<_>>::clone(slot),
-            Self::Session { slot, .. } => Arc::<Slot<_>>::clone(slot),
-        }
-    }
-}
 
 impl Read {
     /// A snapshot for each: a revocation that was acknowledged before it was asked for is in it.
@@ -63,9 +29,7 @@ impl Read {
     }
 }
 
-fn fingerprint(
-    snapshot: &crate::store::embedded::engine::Snapshot<'_>,
-) -> Result<[u8; 32], StoreError> {
+fn fingerprint(snapshot: &Snapshot<'_>) -> Result<[u8; 32], StoreError> {
     let mut hasher = blake3::Hasher::new();
     snapshot.each(|key, value| {
         for part in [key, value] {

@@ -10,6 +10,9 @@ use crate::store::embedded::key::{TargetKey, TargetKeys};
 use crate::store::embedded::stored::{StoredActor, StoredGrant, StoredTarget};
 use crate::token::{DigestKey, TokenKind};
 
+/// What this version writes, and the only one that it reads.
+pub(super) const FORMAT: u32 = 1;
+
 /// A namespace as keys name it.
 pub(super) type TenantId = [u8; 16];
 

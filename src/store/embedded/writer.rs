@@ -13,19 +13,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{io, thread};
 
-use crate::clock::{Stopwatch as _, SystemStopwatch, Timestamp};
-use crate::revocation::{Revocation, Revoked};
+use crate::clock::{Stopwatch as _, SystemStopwatch};
 use crate::store::embedded::batch::{Batch, Finished};
 use crate::store::embedded::engine::{Engine, WriteError};
-use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::open::DATA;
-use crate::store::embedded::queue::{Job, Settle, Slot, Wait};
-use crate::store::embedded::rows::{DueKey, Tenant};
+use crate::store::embedded::folder::DATA;
+use crate::store::embedded::jobs::{Sweeping, Write};
+use crate::store::embedded::queue::{Job as _, Settle as _, Slot, Wait};
+use crate::store::embedded::rows::DueKey;
+use crate::store::embedded::shared::Shared;
 use crate::store::embedded::sweep::{Progress, Step};
-use crate::store::embedded::tokens::{Exchange, Fresh};
-use crate::store::embedded::{Shared, journal, sweep, tokens};
-use crate::store::{Issued, Retention, Rotated, Session, StoreError, Swept};
-use crate::token::Grant;
+use crate::store::embedded::{journal, sweep, tokens};
+use crate::store::{Retention, StoreError, Swept};
 
 /// The most operations of one batch: what is beyond waits for the next fsync.
 const MOST: usize = 512;
@@ -47,61 +45,6 @@ const FEW: usize = 16;
 
 /// What has to fit on the disk beside the journals before an engine that ran out of room is opened again.
 const ROOM: u64 = 1 << 20;
-
-/// What a caller wants written.
-pub(super) enum Write {
-    Issue {
-        tenant: Arc<Tenant>,
-        grant: Grant,
-        tokens: Vec<Fresh>,
-        now: Timestamp,
-        slot: Arc<Slot<Issued>>,
-    },
-    OpenSession {
-        tenant: Arc<Tenant>,
-        session: Session,
-        slot: Arc<Slot<()>>,
-    },
-    Revoke {
-        tenant: Arc<Tenant>,
-        key: TargetKey,
-        revocation: Revocation,
-        slot: Arc<Slot<Revoked>>,
-    },
-    Rotate {
-        tenant: Arc<Tenant>,
-        exchange: Exchange,
-        slot: Arc<Slot<Rotated>>,
-    },
-    Sweep(Sweeping),
-}
-
-/// A sweep, in as many steps as its budget takes.
-pub(super) struct Sweeping {
-    now: Timestamp,
-    left: usize,
-    removed: usize,
-    slot: Arc<Slot<Swept>>,
-    began: SystemStopwatch,
-}
-
-impl Sweeping {
-    pub(super) fn new(now: Timestamp, rows: usize, slot: Arc<Slot<Swept>>) -> Self {
-        Self { now, left: rows, removed: 0, slot, began: SystemStopwatch::start() }
-    }
-}
-
-impl Job for Write {
-    fn slot(&self) -> Arc<dyn Settle> {
-        match self {
-            Self::Issue { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::OpenSession { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::Revoke { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::Rotate { slot, .. } => Arc::<Slot<_>>::clone(slot),
-            Self::Sweep(sweeping) => Arc::<Slot<_>>::clone(&sweeping.slot),
-        }
-    }
-}
 
 /// An answer that waits for the disk.
 type Reply = Box<dyn FnOnce()>;

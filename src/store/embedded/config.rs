@@ -1,0 +1,68 @@
+//! What is set when a store is opened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::store::Retention;
+
+/// The shortest time-out and the longest.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// How an [`EmbeddedStore`](crate::store::EmbeddedStore) is to be opened.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use annul::DigestKey;
+/// use annul::store::embedded::EmbeddedOptions;
+///
+/// # fn main() -> Result<(), annul::store::embedded::OpenError> {
+/// let store = EmbeddedOptions::new("/var/lib/my-server/tokens")
+///     .time_out(Duration::from_secs(2))
+///     .open(&DigestKey::new(&[7; 32]))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    pub(super) folder: PathBuf,
+    pub(super) retention: Retention,
+    pub(super) time_out: Duration,
+    pub(super) cache: u64,
+}
+
+impl EmbeddedOptions {
+    /// In this folder, which is made where there is none.
+    pub fn new(folder: impl AsRef<Path>) -> Self {
+        Self {
+            folder: folder.as_ref().to_owned(),
+            retention: Retention::default(),
+            time_out: Duration::from_secs(5),
+            cache: 128 << 20,
+        }
+    }
+
+    /// Remembers expired tokens for this long, in all namespaces.
+    #[must_use]
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// After how long a caller is told that the store is unavailable. By default five seconds; between ten milliseconds and
+    /// a day.
+    ///
+    /// The operation may happen all the same, later: then repeating it changes nothing.
+    #[must_use]
+    pub fn time_out(mut self, time_out: Duration) -> Self {
+        self.time_out = time_out.clamp(SHORTEST, LONGEST);
+        self
+    }
+
+    /// How many bytes of the data to keep in memory. By default 128 MiB.
+    #[must_use]
+    pub const fn cache(mut self, bytes: u64) -> Self {
+        self.cache = bytes;
+        self
+    }
+}
