@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::store::embedded::engine::{Bytes, Engine, PerSpace, Reads, Records, Space};
-use crate::store::embedded::rows::{
-    Due, DueKey, STORE, StoreRow, TenantId, TenantRow, corrupt, read_row,
-};
+use crate::store::embedded::namespace::TenantId;
+use crate::store::embedded::records::{Due, DueKey, STORE, StoreRow, TenantRow, corrupt, read_row};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The most records of one line of what is due.
@@ -220,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::store::embedded::rows::DueKind;
+    use crate::store::embedded::records::DueKind;
 
     #[test]
     fn what_is_due_at_one_time_shares_lines_and_a_line_that_is_there_keeps_what_it_holds() {
@@ -282,7 +281,7 @@ mod tests {
         assert_eq!(of(Space::Due), lines);
         assert_eq!((lines.len(), place), (2, Some(2)));
         let tenant = writes.of(Space::Meta).get([7; 16].as_slice()).unwrap().clone().unwrap();
-        let tenant: TenantRow = crate::store::embedded::rows::decode(&tenant).unwrap();
+        let tenant: TenantRow = crate::store::embedded::records::decode(&tenant).unwrap();
         assert_eq!(tenant.horizon, 2);
         drop(engine);
         std::fs::remove_dir_all(folder).unwrap();

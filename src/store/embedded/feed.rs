@@ -8,11 +8,11 @@ use std::ops::Bound;
 
 use crate::clock::Timestamp;
 use crate::store::embedded::engine::{Reads, Snapshot, Space};
-use crate::store::embedded::rows::{
-    EntryRow, OPENINGS, OpeningsRow, STORE, StoreRow, Tenant, TenantRow, decode, feed_key,
-    place_of, read_row, target_of,
+use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::records::{
+    EntryRow, OPENINGS, OpeningsRow, STORE, StoreRow, TenantRow, decode, feed_key, place_of,
+    read_row, reason_named, target_of,
 };
-use crate::store::embedded::stored::reason_named;
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many openings are remembered. A cursor from before that has a gap.

@@ -1,6 +1,5 @@
 //! The folder of a store, as the operating system keeps it.
 
-use std::fs::File;
 use std::path::Path;
 use std::{fs, io};
 
@@ -19,7 +18,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// A name is on disk when its folder is.
 #[cfg(unix)]
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Where folders cannot be opened, the system sees to it.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::clock::Timestamp;
 use crate::revocation::{Reason, Revocation, Target};
 use crate::store::embedded::engine::Space;
-use crate::store::embedded::rows::{Due, EntryRow, decode, feed_key};
+use crate::store::embedded::records::{Due, EntryRow, decode, feed_key};
 use crate::store::embedded::store::EmbeddedStore;
 use crate::store::{
     Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget, TokenLedger, TokenStore,

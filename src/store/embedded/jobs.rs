@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::clock::{SystemStopwatch, Timestamp};
 use crate::revocation::{Revocation, Revoked};
+use crate::store::embedded::issue::Fresh;
 use crate::store::embedded::key::TargetKey;
+use crate::store::embedded::namespace::Tenant;
 use crate::store::embedded::queue::{Job, Settle, Slot};
-use crate::store::embedded::rows::Tenant;
-use crate::store::embedded::tokens::{Exchange, Fresh};
+use crate::store::embedded::rotate::Exchange;
 use crate::store::{Changes, FeedCursor, Issued, Rotated, Session, Swept};
 use crate::token::{Grant, TokenDigest, TokenRecord};
 

@@ -15,35 +15,40 @@ use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod batch;
 mod config;
+mod covering;
 mod engine;
 mod feed;
+mod find;
 mod folder;
 #[cfg(test)]
 mod invariants;
+mod issue;
 mod jobs;
 mod journal;
 mod key;
-mod ledger;
+mod namespace;
 mod notifier;
 mod open;
 mod queue;
 mod reader;
-mod rows;
+mod records;
+mod revoke;
+mod rotate;
+mod session;
 mod shared;
 mod start_error;
 mod store;
-mod stored;
 mod sweep;
-mod tokens;
 mod writer;
 
 pub use config::EmbeddedOptions;
 pub use start_error::OpenError;
 pub use store::EmbeddedStore;
 
+use issue::Fresh;
 use jobs::{Read, Sweeping, Write};
 use queue::slot;
-use tokens::{Exchange, Fresh};
+use rotate::Exchange;
 
 #[async_trait]
 impl TokenStore for EmbeddedStore {
@@ -96,7 +101,7 @@ impl TokenLedger for EmbeddedStore {
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let key = tokens::session_key(&self.tenant, id);
+        let key = self.tenant.session_key(id);
         let (slot, answer) = slot();
         self.read(Read::Session { key, slot }, answer).await
     }

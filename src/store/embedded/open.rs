@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Engine, Space, WriteError};
 use crate::store::embedded::folder::{DATA, make_folder, sync_folder};
-use crate::store::embedded::rows::{FORMAT, OPENINGS, OpeningsRow, STORE, StoreRow, read_row};
+use crate::store::embedded::records::{FORMAT, OPENINGS, OpeningsRow, STORE, StoreRow, read_row};
 use crate::store::embedded::start_error::OpenError;
 use crate::store::embedded::{feed, journal};
 use crate::token::DigestKey;

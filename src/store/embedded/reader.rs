@@ -7,7 +7,7 @@ use crate::store::embedded::engine::{Engine, Snapshot};
 use crate::store::embedded::jobs::Read;
 use crate::store::embedded::queue::{Job as _, Wait};
 use crate::store::embedded::shared::Shared;
-use crate::store::embedded::{feed, tokens};
+use crate::store::embedded::{feed, find, session};
 
 /// The most that one thread takes at once: waking it costs more than a read.
 const MOST: usize = 8;
@@ -21,10 +21,10 @@ impl Read {
                 slot.answer(feed::changes(&snapshot, tenant, after.as_ref(), *limit));
             }
             Self::Find { tenant, digest, slot } => {
-                slot.answer(tokens::find(&snapshot, tenant, digest));
+                slot.answer(find::find(&snapshot, tenant, digest));
             }
             Self::Fingerprint { slot } => slot.answer(fingerprint(&snapshot)),
-            Self::Session { key, slot } => slot.answer(tokens::find_session(&snapshot, key)),
+            Self::Session { key, slot } => slot.answer(session::find_session(&snapshot, key)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::store::embedded::rows::FORMAT;
+use crate::store::embedded::records::FORMAT;
 
 /// Why an [`EmbeddedStore`](crate::store::EmbeddedStore) was not opened. Nothing was changed.
 ///

@@ -6,10 +6,10 @@ use std::ops::Bound;
 use crate::clock::Timestamp;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Bytes, Reads, Space};
-use crate::store::embedded::rows::{
+use crate::store::embedded::records::{
     Due, DueKey, DueKind, EntryRow, FamilyRow, TokenRow, decode, feed_key, read_row,
 };
-use crate::store::embedded::tokens::find_session;
+use crate::store::embedded::session::find_session;
 use crate::store::{Retention, StoreError};
 
 /// The most to remember of what is due before the place that sweeping has come to.

@@ -19,10 +19,10 @@ use crate::store::embedded::engine::{Engine, WriteError};
 use crate::store::embedded::folder::DATA;
 use crate::store::embedded::jobs::{Sweeping, Write};
 use crate::store::embedded::queue::{Job as _, Settle as _, Slot, Wait};
-use crate::store::embedded::rows::DueKey;
+use crate::store::embedded::records::DueKey;
 use crate::store::embedded::shared::Shared;
 use crate::store::embedded::sweep::{Progress, Step};
-use crate::store::embedded::{journal, sweep, tokens};
+use crate::store::embedded::{issue, journal, revoke, rotate, session, sweep};
 use crate::store::{Retention, StoreError, Swept};
 
 /// The most operations of one batch: what is beyond waits for the next fsync.
@@ -59,21 +59,21 @@ impl Write {
         match self {
             Self::Issue { tenant, grant, tokens, now, slot } => {
                 let answer = batch
-                    .decide(|batch| tokens::issue(batch, tenant, grant, tokens, *now, retention));
+                    .decide(|batch| issue::issue(batch, tenant, grant, tokens, *now, retention));
                 reply(slot, answer)
             }
             Self::OpenSession { tenant, session, slot } => {
                 let answer =
-                    batch.decide(|batch| tokens::open_session(batch, tenant, session, retention));
+                    batch.decide(|batch| session::open_session(batch, tenant, session, retention));
                 reply(slot, answer)
             }
             Self::Revoke { tenant, key, revocation, slot } => {
-                let answer = batch.decide(|batch| tokens::revoke(batch, tenant, *key, revocation));
+                let answer = batch.decide(|batch| revoke::revoke(batch, tenant, *key, revocation));
                 reply(slot, answer)
             }
             Self::Rotate { tenant, exchange, slot } => {
                 let answer =
-                    batch.decide(|batch| tokens::rotate(batch, tenant, exchange, retention));
+                    batch.decide(|batch| rotate::rotate(batch, tenant, exchange, retention));
                 reply(slot, answer)
             }
             // Swept apart.

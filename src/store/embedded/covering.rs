@@ -1,79 +1,31 @@
-//! The ledger on disk: what was revoked, and when.
+//! Which entries of the ledger cover a token or a login, and for how long those stay.
 //!
 //! One thread writes, so every rule is the plain one: an entry stays until the last token it can cover has expired, and
 //! whatever makes that later, a token born dead under it or a session that goes on, writes so in the same batch.
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::{Revocation, Revoked, Target};
+use crate::revocation::Target;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::rows::{Due, DueKind, EntryRow, Tenant, cutoff, decode, feed_key};
+use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::records::{EntryRow, decode};
 use crate::store::{Retention, Session, StoreError};
 use crate::token::{Grant, TargetKind, TokenId};
 
-/// Whether targets of this kind are named once and never again: then the cutoff says nothing.
-const fn is_named_once(kind: TargetKind) -> bool {
-    matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session)
-}
-
-/// Writes the entry of this key, that of its target, or moves its cutoff forward.
-pub(super) fn apply(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
-    key: TargetKey,
-    revocation: &Revocation,
-) -> Result<Revoked, StoreError> {
-    let (kind, at) = (revocation.target().kind(), revocation.at());
-    let horizon = Timestamp::from_unix_millis(batch.tenant(tenant.id)?.horizon);
-    let until = (horizon.max(at) + Retention::IN_FLIGHT).as_unix_millis();
-    let known = batch.read(Space::Entries, key.as_bytes())?;
-    let known: Option<EntryRow<'_>> = known.as_deref().map(decode).transpose()?;
-    if let Some(mut known) = known {
-        let moves = !is_named_once(kind) && known.at < at.as_unix_millis();
-        if !moves {
-            if known.until < until {
-                known.until = until;
-                batch.put(Space::Entries, key.as_bytes(), &known)?;
-            }
-            return Ok(Revoked::Already);
-        }
-        // The line of the old place would tell the entry twice.
-        batch.remove(Space::Feed, &feed_key(tenant.id, known.place));
-        let until = known.until.max(until);
-        // It is looked at when it was to be before, and then again.
-        enter(batch, tenant, key, revocation, until)?;
-        return Ok(Revoked::Newly);
-    }
-    enter(batch, tenant, key, revocation, until)?;
-    let at = Timestamp::from_unix_millis(until);
-    batch.schedule(Due { at, kind: DueKind::Entry, key: *key.as_bytes() });
-    Ok(Revoked::Newly)
-}
-
-/// Puts an entry at the end of the feed.
-fn enter(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
-    key: TargetKey,
-    revocation: &Revocation,
-    until: u64,
-) -> Result<(), StoreError> {
-    let place = batch.next_place()?;
-    let entry = EntryRow {
-        tenant: tenant.id,
-        target: revocation.target().into(),
-        at: revocation.at().as_unix_millis(),
-        until,
-        place,
-        seen: false,
-        reason: revocation.reason().as_str(),
-        actor: revocation.actor().into(),
+/// When an entry was stamped, if there is one for this target.
+fn cutoff(reads: &impl Reads, target: TargetKey) -> Result<Option<Timestamp>, StoreError> {
+    let Some(bytes) = reads.read(Space::Entries, target.as_bytes())? else {
+        return Ok(None);
     };
-    batch.put(Space::Entries, key.as_bytes(), &entry)?;
-    batch.put_bytes(Space::Feed, &feed_key(tenant.id, place), key.as_bytes());
-    Ok(())
+    let entry: EntryRow<'_> = decode(&bytes)?;
+    Ok(Some(Timestamp::from_unix_millis(entry.at)))
+}
+
+/// Whether targets of this kind are named once and never again: then the cutoff says nothing.
+pub(super) const fn is_named_once(kind: TargetKind) -> bool {
+    matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session)
 }
 
 /// The keys of what can cover a token, each with the kind of its target: the narrowest first.

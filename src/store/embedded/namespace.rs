@@ -1,0 +1,49 @@
+//! One namespace: its name in keys, and the keys that it makes.
+
+use crate::id::{Namespace, SessionId};
+use crate::revocation::Target;
+use crate::store::embedded::key::TargetKeys;
+use crate::token::{DigestKey, Grant};
+
+/// A namespace as keys name it.
+pub(super) type TenantId = [u8; 16];
+
+/// One namespace.
+pub(super) struct Tenant {
+    pub(super) id: TenantId,
+    pub(super) key: DigestKey,
+    pub(super) targets: TargetKeys,
+}
+
+impl Tenant {
+    pub(super) fn new(key: &DigestKey, namespace: &Namespace) -> Self {
+        let targets = TargetKeys::new(key, namespace);
+        let key = key.for_namespace(namespace);
+        // Half of a derived key is as unlike all others as the whole.
+        let id = key.derive("annul embedded", "").first_chunk().copied().unwrap_or_default();
+        Self { id, key, targets }
+    }
+
+    /// The key of the family of a grant.
+    pub(super) fn family_key(&self, grant: &Grant) -> [u8; 32] {
+        *self.targets.of(&Target::Grant(grant.id().clone())).as_bytes()
+    }
+
+    pub(super) fn session_key(&self, session: &SessionId) -> [u8; 32] {
+        *self.targets.of(&Target::Session(session.clone())).as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_has_a_name_of_its_own() {
+        let key = DigestKey::new(&[7; 32]);
+        let of = |name| Tenant::new(&key, &Namespace::new(name)).id;
+        assert_ne!(of("a"), of("b"));
+        assert_ne!(of("a"), TenantId::default());
+        assert_eq!(of("a"), of("a"));
+    }
+}
