@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
-use crate::store::embedded::batch::Batch;
 use crate::store::embedded::covering;
+use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Reads as _, Space};
-use crate::store::embedded::namespace::Tenant;
 use crate::store::embedded::records::{Due, IMPORTED, TokenRow, decode};
-use crate::store::{Issued, Retention, StoreError};
+use crate::store::{Issued, StoreError};
 use crate::token::{DigestKey, Grant, NewToken, TargetKind, TokenDigest, TokenKind};
 
 /// A token to record, with its digest in its place.
@@ -34,29 +33,23 @@ impl Fresh {
 }
 
 pub(super) fn issue(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
     tokens: &[Fresh],
-    now: Timestamp,
-    retention: Retention,
 ) -> Result<Issued, StoreError> {
-    let dead = record(batch, tenant, grant, tokens, 0, now, retention)?;
+    let dead = record(deciding, grant, tokens, 0)?;
     Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
 }
 
 /// Records tokens, all or none, and says whether a revocation covers them already.
 pub(super) fn record(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
     tokens: &[Fresh],
     generation: u32,
-    now: Timestamp,
-    retention: Retention,
 ) -> Result<Option<TargetKind>, StoreError> {
     for token in tokens {
-        let known = batch.read(Space::Tokens, token.digest.as_bytes())?;
+        let known = deciding.batch.read(Space::Tokens, token.digest.as_bytes())?;
         let known: Option<TokenRow<'_>> = known.as_deref().map(decode).transpose()?;
         let foreign = known.is_some_and(|known| {
             let kind: TokenKind = known.kind.into();
@@ -68,10 +61,16 @@ pub(super) fn record(
     }
     let mut dead = None;
     for token in tokens {
-        covering::expect_until(batch, tenant, token.expires_at)?;
-        insert(batch, tenant, grant, token, generation, now, retention)?;
+        covering::expect_until(deciding.batch, deciding.namespace, token.expires_at)?;
+        insert(deciding, grant, token, generation)?;
         let id = token.digest.into();
-        let covering = covering::covering_and_held(batch, tenant, &id, grant, token.expires_at)?;
+        let covering = covering::covering_and_held(
+            deciding.batch,
+            deciding.namespace,
+            &id,
+            grant,
+            token.expires_at,
+        )?;
         dead = dead.or(covering);
     }
     Ok(dead)
@@ -79,17 +78,14 @@ pub(super) fn record(
 
 /// Adds a row; one that is there already stays as it is, so nothing is ever revived.
 fn insert(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
     token: &Fresh,
     generation: u32,
-    now: Timestamp,
-    retention: Retention,
 ) -> Result<(), StoreError> {
     let key = token.digest.as_bytes();
     let counterpart = token.counterpart.as_ref().map(|kept| kept.expose_secret());
-    if let Some(known) = batch.read(Space::Tokens, key)? {
+    if let Some(known) = deciding.batch.read(Space::Tokens, key)? {
         let mut known: TokenRow<'_> = decode(&known)?;
         let kind: TokenKind = known.kind.into();
         if kind != token.kind {
@@ -98,21 +94,21 @@ fn insert(
         }
         if known.counterpart.is_none() && counterpart.is_some() {
             known.counterpart = counterpart;
-            batch.put(Space::Tokens, key, &known)?;
+            deciding.batch.put(Space::Tokens, key, &known)?;
         }
         return Ok(());
     }
     let row = TokenRow {
         kind: token.kind.into(),
-        consumed: token.consumed.then(|| tenant.family_key(grant)),
+        consumed: token.consumed.then(|| deciding.namespace.family_key(grant)),
         generation: if token.consumed { IMPORTED } else { generation },
-        issued_at: now.as_unix_millis(),
+        issued_at: deciding.now.as_unix_millis(),
         expires_at: token.expires_at.as_unix_millis(),
         grant: grant.into(),
         counterpart,
     };
-    batch.put(Space::Tokens, key, &row)?;
-    let at = token.expires_at + retention.of(token.kind);
-    batch.schedule(Due { at, kind: token.kind.into(), key: *key });
+    deciding.batch.put(Space::Tokens, key, &row)?;
+    let at = token.expires_at + deciding.retention.of(token.kind);
+    deciding.batch.schedule(Due { at, kind: token.kind.into(), key: *key });
     Ok(())
 }

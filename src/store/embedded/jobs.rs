@@ -68,6 +68,7 @@ pub(super) enum Write {
     Rotate {
         tenant: Arc<Tenant>,
         exchange: Exchange,
+        now: Timestamp,
         slot: Arc<Slot<Rotated>>,
     },
     Sweep(Sweeping),

@@ -16,6 +16,7 @@ use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 mod batch;
 mod config;
 mod covering;
+mod deciding;
 mod engine;
 mod feed;
 mod find;
@@ -88,10 +89,10 @@ impl TokenLedger for EmbeddedStore {
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        let exchange = Exchange::of(rotation, &self.tenant.key);
+        let (exchange, now) = (Exchange::of(rotation, &self.tenant.key), rotation.now());
         let (slot, answer) = slot();
         let tenant = Arc::clone(&self.tenant);
-        self.write(Write::Rotate { tenant, exchange, slot }, answer).await
+        self.write(Write::Rotate { tenant, exchange, now, slot }, answer).await
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {

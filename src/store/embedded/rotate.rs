@@ -6,16 +6,15 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::id::ClientId;
 use crate::revocation::Revocation;
-use crate::store::embedded::batch::Batch;
+use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Reads as _, Space};
 use crate::store::embedded::find::find;
 use crate::store::embedded::issue::{self, Fresh};
-use crate::store::embedded::namespace::Tenant;
 use crate::store::embedded::records::{
     Due, DueKind, FamilyRow, IMPORTED, TokenRow, decode, read_row,
 };
 use crate::store::embedded::revoke;
-use crate::store::{Refused, Retention, Rotated, Rotation, StoreError};
+use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::{DigestKey, Grant, TokenDigest, TokenKind, TokenState};
 
 /// An exchange that nothing is borrowed for.
@@ -23,7 +22,6 @@ pub(super) struct Exchange {
     spent: TokenDigest,
     client: ClientId,
     successors: Vec<Fresh>,
-    now: Timestamp,
     grace: Duration,
 }
 
@@ -33,7 +31,6 @@ impl Exchange {
             spent: key.digest(rotation.spent()),
             client: rotation.client().clone(),
             successors: rotation.successors().iter().map(|new| Fresh::of(new, key)).collect(),
-            now: rotation.now(),
             grace: rotation.grace(),
         }
     }
@@ -52,12 +49,10 @@ enum Spent {
 
 /// The exchange. Nobody else writes meanwhile, so the first to be decided is the one who wins.
 pub(super) fn rotate(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    deciding: &mut Deciding<'_, '_>,
     exchange: &Exchange,
-    retention: Retention,
 ) -> Result<Rotated, StoreError> {
-    let Some(record) = find(batch, tenant, &exchange.spent)? else {
+    let Some(record) = find(deciding.batch, deciding.namespace, &exchange.spent)? else {
         return Ok(Rotated::Refused(Refused::Unknown));
     };
     if record.kind() != TokenKind::RefreshToken {
@@ -70,19 +65,23 @@ pub(super) fn rotate(
         return Ok(Rotated::Refused(Refused::Revoked { by }));
     }
     let grant = Arc::clone(record.grant());
-    let spent = spend(batch, tenant, exchange, &grant, retention)?;
+    let spent = spend(deciding, exchange, &grant)?;
     let generation = match spent {
         Spent::First(generation) | Spent::InGrace(generation) => generation,
         Spent::Expired => return Ok(Rotated::Refused(Refused::Expired)),
         Spent::Reused => {
-            let reuse = Revocation::by_reuse(grant.id().clone(), exchange.now);
-            revoke::apply(batch, tenant, tenant.targets.of(reuse.target()), &reuse)?;
+            let reuse = Revocation::by_reuse(grant.id().clone(), deciding.now);
+            revoke::apply(
+                deciding.batch,
+                deciding.namespace,
+                deciding.namespace.targets.of(reuse.target()),
+                &reuse,
+            )?;
             return Ok(Rotated::Reused(record));
         }
     };
     let successors = &exchange.successors;
-    let dead =
-        issue::record(batch, tenant, &grant, successors, generation, exchange.now, retention)?;
+    let dead = issue::record(deciding, &grant, successors, generation)?;
     Ok(match (dead, spent) {
         // The entry names a successor.
         (Some(by), _) => Rotated::Refused(Refused::Revoked { by }),
@@ -92,15 +91,13 @@ pub(super) fn rotate(
 }
 
 fn spend(
-    batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    deciding: &mut Deciding<'_, '_>,
     exchange: &Exchange,
     grant: &Grant,
-    retention: Retention,
 ) -> Result<Spent, StoreError> {
-    let now = exchange.now;
+    let now = deciding.now;
     let key = exchange.spent.as_bytes();
-    let Some(bytes) = batch.read(Space::Tokens, key)? else {
+    let Some(bytes) = deciding.batch.read(Space::Tokens, key)? else {
         return Ok(Spent::Expired);
     };
     let mut row: TokenRow<'_> = decode(&bytes)?;
@@ -108,8 +105,8 @@ fn spend(
     let successors = exchange.successors.iter().map(|successor| successor.expires_at);
     let latest_expiry = successors.fold(expires_at, Timestamp::max).as_unix_millis();
     let generation = row.generation.saturating_add(1);
-    let family_key = &tenant.family_key(grant);
-    let family: Option<FamilyRow> = read_row(batch, Space::Families, family_key)?;
+    let family_key = &deciding.namespace.family_key(grant);
+    let family: Option<FamilyRow> = read_row(deciding.batch, Space::Families, family_key)?;
     if row.consumed.is_some() {
         // Only the generation before the present one, only for so long, and only while the token would still live.
         // Deliberate revocation was looked for before: the window never revives what was revoked.
@@ -129,7 +126,7 @@ fn spend(
         }
         if family.latest_expiry < latest_expiry {
             family.latest_expiry = latest_expiry;
-            batch.put(Space::Families, family_key, &family)?;
+            deciding.batch.put(Space::Families, family_key, &family)?;
         }
         return Ok(Spent::InGrace(generation));
     }
@@ -137,7 +134,7 @@ fn spend(
         return Ok(Spent::Expired);
     }
     row.consumed = Some(*family_key);
-    batch.put(Space::Tokens, key, &row)?;
+    deciding.batch.put(Space::Tokens, key, &row)?;
     let rotated_at = now.as_unix_millis();
     let family = match family {
         Some(known) => FamilyRow {
@@ -146,11 +143,11 @@ fn spend(
             latest_expiry: known.latest_expiry.max(latest_expiry),
         },
         None => {
-            let at = Timestamp::from_unix_millis(latest_expiry) + retention.refresh_tokens;
-            batch.schedule(Due { at, kind: DueKind::Family, key: *family_key });
+            let at = Timestamp::from_unix_millis(latest_expiry) + deciding.retention.refresh_tokens;
+            deciding.batch.schedule(Due { at, kind: DueKind::Family, key: *family_key });
             FamilyRow { generation, rotated_at, latest_expiry }
         }
     };
-    batch.put(Space::Families, family_key, &family)?;
+    deciding.batch.put(Space::Families, family_key, &family)?;
     Ok(Spent::First(generation))
 }

@@ -15,6 +15,7 @@ use std::{io, thread};
 
 use crate::clock::{Stopwatch as _, SystemStopwatch};
 use crate::store::embedded::batch::{Batch, Finished};
+use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Engine, WriteError};
 use crate::store::embedded::folder::DATA;
 use crate::store::embedded::jobs::{Sweeping, Write};
@@ -58,8 +59,11 @@ impl Write {
     fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Reply {
         match self {
             Self::Issue { tenant, grant, tokens, now, slot } => {
-                let answer = batch
-                    .decide(|batch| issue::issue(batch, tenant, grant, tokens, *now, retention));
+                let answer = batch.decide(|batch| {
+                    let (namespace, now) = (&**tenant, *now);
+                    let mut deciding = Deciding { batch, namespace, retention, now };
+                    issue::issue(&mut deciding, grant, tokens)
+                });
                 reply(slot, answer)
             }
             Self::OpenSession { tenant, session, slot } => {
@@ -71,9 +75,12 @@ impl Write {
                 let answer = batch.decide(|batch| revoke::revoke(batch, tenant, *key, revocation));
                 reply(slot, answer)
             }
-            Self::Rotate { tenant, exchange, slot } => {
-                let answer =
-                    batch.decide(|batch| rotate::rotate(batch, tenant, exchange, retention));
+            Self::Rotate { tenant, exchange, now, slot } => {
+                let answer = batch.decide(|batch| {
+                    let (namespace, now) = (&**tenant, *now);
+                    let mut deciding = Deciding { batch, namespace, retention, now };
+                    rotate::rotate(&mut deciding, exchange)
+                });
                 reply(slot, answer)
             }
             // Swept apart.

@@ -1,0 +1,14 @@
+//! What every step of one decision needs.
+
+use crate::clock::Timestamp;
+use crate::store::Retention;
+use crate::store::embedded::batch::Batch;
+use crate::store::embedded::namespace::Tenant;
+
+/// One operation that is being decided: where it writes, for whom, and when.
+pub(super) struct Deciding<'d, 'e> {
+    pub(super) batch: &'d mut Batch<'e>,
+    pub(super) namespace: &'d Tenant,
+    pub(super) retention: Retention,
+    pub(super) now: Timestamp,
+}
