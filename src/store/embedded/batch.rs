@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::store::embedded::engine::{Bytes, Engine, PerSpace, Reads, Records, Space};
-use crate::store::embedded::namespace::TenantId;
-use crate::store::embedded::records::{Due, DueKey, STORE, StoreRow, TenantRow, corrupt, read_row};
+use crate::store::embedded::namespace::NamespaceId;
+use crate::store::embedded::records::{
+    Due, DueKey, NamespaceRow, STORE, StoreRow, corrupt, read_row,
+};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The most records of one line of what is due.
@@ -27,7 +29,7 @@ pub(super) struct Batch<'e> {
 #[derive(Clone, Default)]
 struct Totals {
     store: Option<Total<StoreRow>>,
-    tenants: Vec<(TenantId, Total<TenantRow>)>,
+    namespaces: Vec<(NamespaceId, Total<NamespaceRow>)>,
 }
 
 /// As it is on disk, and as it will be.
@@ -82,7 +84,7 @@ impl<'e> Batch<'e> {
 
     /// Decides one operation: all that it writes, or, where it fails, nothing.
     ///
-    /// What ends in a conflict is kept: it was decided, and part of the decision may be that a token is spent.
+    /// What ends in a conflict is kept: it was decided, and part of the decision may be that a token is consumed.
     pub(super) fn decide<T>(
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, StoreError>,
@@ -137,17 +139,17 @@ impl<'e> Batch<'e> {
     }
 
     /// A namespace as it will be.
-    pub(super) fn tenant(&mut self, id: TenantId) -> Result<&mut TenantRow, StoreError> {
-        let tenants = &mut self.totals.tenants;
-        let known = tenants.iter().position(|(known, _)| *known == id);
+    pub(super) fn namespace(&mut self, id: NamespaceId) -> Result<&mut NamespaceRow, StoreError> {
+        let namespaces = &mut self.totals.namespaces;
+        let known = namespaces.iter().position(|(known, _)| *known == id);
         let index = match known {
             Some(index) => index,
             None => {
-                tenants.push((id, Total::read(self.engine, &id)?));
-                tenants.len() - 1
+                namespaces.push((id, Total::read(self.engine, &id)?));
+                namespaces.len() - 1
             }
         };
-        let (_, total) = tenants.get_mut(index).ok_or_else(|| corrupt("a namespace"))?;
+        let (_, total) = namespaces.get_mut(index).ok_or_else(|| corrupt("a namespace"))?;
         Ok(&mut total.now)
     }
 
@@ -166,14 +168,14 @@ impl<'e> Batch<'e> {
 
     /// All that is to be written.
     pub(super) fn finish(mut self) -> Result<Finished, StoreError> {
-        let Totals { store, tenants } = std::mem::take(&mut self.totals);
+        let Totals { store, namespaces } = std::mem::take(&mut self.totals);
         let store = store.and_then(Total::changed);
         if let Some(store) = store {
             self.put(Space::Meta, STORE, &store)?;
         }
-        for (id, total) in tenants {
-            if let Some(tenant) = total.changed() {
-                self.put(Space::Meta, &id, &tenant)?;
+        for (id, total) in namespaces {
+            if let Some(namespace) = total.changed() {
+                self.put(Space::Meta, &id, &namespace)?;
             }
         }
         let lines = self.put_lines()?;
@@ -265,7 +267,7 @@ mod tests {
         let put = |batch: &mut Batch<'_>, key: &[u8], outcome| {
             batch.decide(|batch| {
                 batch.put_bytes(Space::Tokens, key, b"x");
-                batch.tenant([7; 16])?.horizon += 1;
+                batch.namespace([7; 16])?.horizon += 1;
                 let at = Timestamp::from_unix_millis(batch.next_place()?);
                 batch.schedule(Due { at, kind: DueKind::Entry, key: [7; 32] });
                 outcome
@@ -280,9 +282,9 @@ mod tests {
         assert_eq!(of(Space::Tokens), [b"spent".to_vec(), b"whole".to_vec()]);
         assert_eq!(of(Space::Due), lines);
         assert_eq!((lines.len(), place), (2, Some(2)));
-        let tenant = writes.of(Space::Meta).get([7; 16].as_slice()).unwrap().clone().unwrap();
-        let tenant: TenantRow = crate::store::embedded::records::decode(&tenant).unwrap();
-        assert_eq!(tenant.horizon, 2);
+        let namespace = writes.of(Space::Meta).get([7; 16].as_slice()).unwrap().clone().unwrap();
+        let namespace: NamespaceRow = crate::store::embedded::records::decode(&namespace).unwrap();
+        assert_eq!(namespace.horizon, 2);
         drop(engine);
         std::fs::remove_dir_all(folder).unwrap();
     }

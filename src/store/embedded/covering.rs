@@ -9,7 +9,7 @@ use crate::revocation::Target;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{EntryRow, decode};
 use crate::store::{Retention, Session, StoreError};
 use crate::token::{Grant, TargetKind, TokenId};
@@ -30,23 +30,23 @@ pub(super) const fn is_named_once(kind: TargetKind) -> bool {
 
 /// The keys of what can cover a token, each with the kind of its target: the narrowest first.
 fn covering_keys(
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     id: &TokenId,
     grant: &Grant,
 ) -> impl Iterator<Item = (TargetKind, TargetKey)> {
-    let token = (TargetKind::Token, tenant.targets.token(id));
-    let grant = tenant.targets.of_grant(grant);
+    let token = (TargetKind::Token, namespace.targets.token(id));
+    let grant = namespace.targets.of_grant(grant);
     std::iter::once(token).chain(grant.iter().collect::<Vec<_>>())
 }
 
 /// Which kind of entry covers a token, if any does, and the key of that entry: the rule of `Target::covers`.
 fn covering_entry(
     reads: &impl Reads,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     id: &TokenId,
     grant: &Grant,
 ) -> Result<Option<(TargetKind, TargetKey)>, StoreError> {
-    for (kind, key) in covering_keys(tenant, id, grant) {
+    for (kind, key) in covering_keys(namespace, id, grant) {
         let covers = match cutoff(reads, key)? {
             Some(at) => is_named_once(kind) || grant.authenticated_at() <= at,
             None => false,
@@ -61,22 +61,22 @@ fn covering_entry(
 /// Which kind of entry covers a token, if any does.
 pub(super) fn covering(
     reads: &impl Reads,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     id: &TokenId,
     grant: &Grant,
 ) -> Result<Option<TargetKind>, StoreError> {
-    Ok(covering_entry(reads, tenant, id, grant)?.map(|(kind, _)| kind))
+    Ok(covering_entry(reads, namespace, id, grant)?.map(|(kind, _)| kind))
 }
 
 /// Which kind of entry covers a token that is being recorded, if any does. That entry then stays until the token expires.
-pub(super) fn covering_and_held(
+pub(super) fn hold_covering(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     id: &TokenId,
     grant: &Grant,
     expiry: Timestamp,
 ) -> Result<Option<TargetKind>, StoreError> {
-    let Some((kind, key)) = covering_entry(batch, tenant, id, grant)? else {
+    let Some((kind, key)) = covering_entry(batch, namespace, id, grant)? else {
         return Ok(None);
     };
     prolong(batch, key, expiry)?;
@@ -96,9 +96,9 @@ fn prolong(batch: &mut Batch<'_>, key: TargetKey, until: Timestamp) -> Result<()
 
 /// Keeps the entries that cover the login of a session for as long as the session lasts: tokens can be asked for in it
 /// until it ends, under the login it began with.
-pub(super) fn hold(
+pub(super) fn hold_for_session(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     session: &Session,
 ) -> Result<(), StoreError> {
     let until = session.expires_at() + Retention::IN_FLIGHT;
@@ -108,7 +108,7 @@ pub(super) fn hold(
         targets.push(Target::SubjectAtClient(session.subject().clone(), client.clone()));
     }
     for target in targets {
-        let key = tenant.targets.of(&target);
+        let key = namespace.targets.of(&target);
         if cutoff(batch, key)?.is_some_and(|at| session.started_at() <= at) {
             prolong(batch, key, until)?;
         }
@@ -118,20 +118,20 @@ pub(super) fn hold(
 
 pub(super) fn is_logged_out(
     batch: &Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     session: &SessionId,
 ) -> Result<bool, StoreError> {
-    let key = tenant.targets.of(&Target::Session(session.clone()));
+    let key = namespace.targets.of(&Target::Session(session.clone()));
     Ok(cutoff(batch, key)?.is_some())
 }
 
 /// Says that a token or session that expires then is being recorded: what is revoked from now on may cover it.
 pub(super) fn expect_until(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     expiry: Timestamp,
 ) -> Result<(), StoreError> {
-    let row = batch.tenant(tenant.id)?;
+    let row = batch.namespace(namespace.id)?;
     row.horizon = row.horizon.max(expiry.as_unix_millis());
     Ok(())
 }

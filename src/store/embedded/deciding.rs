@@ -3,12 +3,12 @@
 use crate::clock::Timestamp;
 use crate::store::Retention;
 use crate::store::embedded::batch::Batch;
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 
 /// One operation that is being decided: where it writes, for whom, and when.
 pub(super) struct Deciding<'d, 'e> {
     pub(super) batch: &'d mut Batch<'e>,
-    pub(super) namespace: &'d Tenant,
+    pub(super) namespace: &'d NamespaceState,
     pub(super) retention: Retention,
     pub(super) now: Timestamp,
 }

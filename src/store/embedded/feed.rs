@@ -8,9 +8,9 @@ use std::ops::Bound;
 
 use crate::clock::Timestamp;
 use crate::store::embedded::engine::{Reads, Snapshot, Space};
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{
-    EntryRow, OPENINGS, OpeningsRow, STORE, StoreRow, TenantRow, decode, feed_key, place_of,
+    EntryRow, NamespaceRow, OPENINGS, OpeningsRow, STORE, StoreRow, decode, feed_key, place_of,
     read_row, reason_named, target_of,
 };
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
@@ -19,7 +19,7 @@ use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 const OPENINGS_KEPT: usize = 1_000;
 
 /// The list of openings with one more.
-pub(super) fn opened(mut row: OpeningsRow, name: u64, place: u64) -> OpeningsRow {
+pub(super) fn with_opening(mut row: OpeningsRow, name: u64, place: u64) -> OpeningsRow {
     row.openings.push((name, place));
     let surplus = row.openings.len().saturating_sub(OPENINGS_KEPT);
     row.openings.drain(..surplus);
@@ -80,26 +80,27 @@ pub(super) fn place_of_cursor(cursor: &FeedCursor) -> Option<u64> {
 /// One page, as one snapshot has it.
 pub(super) fn changes(
     snapshot: &Snapshot<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     after: Option<&FeedCursor>,
     limit: usize,
 ) -> Result<Changes, StoreError> {
     let store: StoreRow = read_row(snapshot, Space::Meta, STORE)?.unwrap_or_default();
     let mut openings: OpeningsRow = read_row(snapshot, Space::Meta, OPENINGS)?.unwrap_or_default();
-    // By names of this tenant's own: the place of a neighbour's cursor says nothing about what was seen here.
-    let tenants = u64::from_le_bytes(tenant.id.first_chunk().copied().unwrap_or_default());
-    openings.openings.iter_mut().for_each(|(name, _)| *name ^= tenants);
+    // By names of this namespace's own: the place of another one's cursor says nothing about what was seen here.
+    let mask = u64::from_le_bytes(namespace.id.first_chunk().copied().unwrap_or_default());
+    openings.openings.iter_mut().for_each(|(name, _)| *name ^= mask);
     let Some(from) = Position::of(after, &openings, store.place) else {
         return Ok(Changes::Gap);
     };
-    let of_tenant: TenantRow = read_row(snapshot, Space::Meta, &tenant.id)?.unwrap_or_default();
-    if !from.catches_up() && of_tenant.swept > from.place {
+    let of_namespace: NamespaceRow =
+        read_row(snapshot, Space::Meta, &namespace.id)?.unwrap_or_default();
+    if !from.catches_up() && of_namespace.swept > from.place {
         return Ok(Changes::Gap);
     }
     let to = if from.catches_up() { from.mark } else { store.place };
     let limit = limit.max(1);
     let lines = if from.place < to {
-        let (from, to) = (feed_key(tenant.id, from.place), feed_key(tenant.id, to));
+        let (from, to) = (feed_key(namespace.id, from.place), feed_key(namespace.id, to));
         let (from, to) = (Bound::Excluded(from.as_slice()), Bound::Included(to.as_slice()));
         snapshot.between(Space::Feed, from, to, limit.saturating_add(1))?
     } else {
@@ -133,8 +134,8 @@ mod tests {
     use super::*;
 
     fn row() -> OpeningsRow {
-        let row = opened(OpeningsRow::default(), 0xa, 0);
-        opened(opened(row, 0xb, 10), 0xc, 20)
+        let row = with_opening(OpeningsRow::default(), 0xa, 0);
+        with_opening(with_opening(row, 0xb, 10), 0xc, 20)
     }
 
     fn of(cursor: &str) -> Option<Position> {
@@ -164,7 +165,7 @@ mod tests {
     fn the_list_of_openings_does_not_grow_without_end() {
         let mut row = row();
         for name in 0..5_000 {
-            row = opened(row, name, 30);
+            row = with_opening(row, name, 30);
         }
         assert_eq!(row.openings.len(), OPENINGS_KEPT);
         assert_eq!(row.openings.last(), Some(&(4_999, 30)));

@@ -7,14 +7,14 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::embedded::covering;
 use crate::store::embedded::engine::{Reads, Space};
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{TokenRow, decode};
 use crate::token::{Grant, TokenDigest, TokenRecord, TokenState};
 
 /// A token, and the ledger's word about it.
 pub(super) fn find(
     reads: &impl Reads,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     digest: &TokenDigest,
 ) -> Result<Option<TokenRecord>, StoreError> {
     let Some(bytes) = reads.read(Space::Tokens, digest.as_bytes())? else {
@@ -28,7 +28,7 @@ pub(super) fn find(
     if let Some(counterpart) = row.counterpart {
         record = record.with_counterpart(Arc::new(Secret::new(counterpart)));
     }
-    Ok(Some(match covering::covering(reads, tenant, record.id(), record.grant())? {
+    Ok(Some(match covering::covering(reads, namespace, record.id(), record.grant())? {
         Some(by) => record.with_state(TokenState::Revoked { by }),
         None if row.consumed.is_some() => record.with_state(TokenState::Consumed),
         None => record,

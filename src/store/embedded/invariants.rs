@@ -148,7 +148,7 @@ fn is_whole(store: &EmbeddedStore) {
     let entries = records(store, Space::Entries);
     let lines = entries.iter().map(|(key, entry)| {
         let entry: EntryRow<'_> = decode(entry).unwrap();
-        (feed_key(entry.tenant, entry.place).to_vec(), key.clone())
+        (feed_key(entry.namespace, entry.place).to_vec(), key.clone())
     });
     assert_eq!(lines.collect::<BTreeMap<_, _>>(), records(store, Space::Feed));
 }

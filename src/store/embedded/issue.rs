@@ -12,7 +12,7 @@ use crate::store::{Issued, StoreError};
 use crate::token::{DigestKey, Grant, NewToken, TargetKind, TokenDigest, TokenKind};
 
 /// A token to record, with its digest in its place.
-pub(super) struct Fresh {
+pub(super) struct DigestedToken {
     digest: TokenDigest,
     kind: TokenKind,
     pub(super) expires_at: Timestamp,
@@ -20,7 +20,7 @@ pub(super) struct Fresh {
     counterpart: Option<Arc<Secret>>,
 }
 
-impl Fresh {
+impl DigestedToken {
     pub(super) fn of(token: &NewToken<'_>, key: &DigestKey) -> Self {
         Self {
             digest: key.digest(token.token()),
@@ -35,17 +35,17 @@ impl Fresh {
 pub(super) fn issue(
     deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
-    tokens: &[Fresh],
+    tokens: &[DigestedToken],
 ) -> Result<Issued, StoreError> {
-    let dead = record(deciding, grant, tokens, 0)?;
+    let dead = issue_generation(deciding, grant, tokens, 0)?;
     Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
 }
 
-/// Records tokens, all or none, and says whether a revocation covers them already.
-pub(super) fn record(
+/// Records tokens of one generation, all or none, and says whether a revocation covers them already.
+pub(super) fn issue_generation(
     deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
-    tokens: &[Fresh],
+    tokens: &[DigestedToken],
     generation: u32,
 ) -> Result<Option<TargetKind>, StoreError> {
     for token in tokens {
@@ -64,7 +64,7 @@ pub(super) fn record(
         covering::expect_until(deciding.batch, deciding.namespace, token.expires_at)?;
         insert(deciding, grant, token, generation)?;
         let id = token.digest.into();
-        let covering = covering::covering_and_held(
+        let covering = covering::hold_covering(
             deciding.batch,
             deciding.namespace,
             &id,
@@ -80,7 +80,7 @@ pub(super) fn record(
 fn insert(
     deciding: &mut Deciding<'_, '_>,
     grant: &Grant,
-    token: &Fresh,
+    token: &DigestedToken,
     generation: u32,
 ) -> Result<(), StoreError> {
     let key = token.digest.as_bytes();

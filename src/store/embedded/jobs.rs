@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use crate::clock::{SystemStopwatch, Timestamp};
 use crate::revocation::{Revocation, Revoked};
-use crate::store::embedded::issue::Fresh;
+use crate::store::embedded::issue::DigestedToken;
 use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::queue::{Job, Settle, Slot};
-use crate::store::embedded::rotate::Exchange;
+use crate::store::embedded::rotate::DigestedRotation;
 use crate::store::{Changes, FeedCursor, Issued, Rotated, Session, Swept};
 use crate::token::{Grant, TokenDigest, TokenRecord};
 
 /// What a caller wants to know.
 pub(super) enum Read {
     Changes {
-        tenant: Arc<Tenant>,
+        namespace: Arc<NamespaceState>,
         after: Option<FeedCursor>,
         limit: usize,
         slot: Arc<Slot<Changes>>,
     },
     Find {
-        tenant: Arc<Tenant>,
+        namespace: Arc<NamespaceState>,
         digest: TokenDigest,
         slot: Arc<Slot<Option<TokenRecord>>>,
     },
@@ -48,26 +48,26 @@ impl Job for Read {
 /// What a caller wants written.
 pub(super) enum Write {
     Issue {
-        tenant: Arc<Tenant>,
+        namespace: Arc<NamespaceState>,
         grant: Grant,
-        tokens: Vec<Fresh>,
+        tokens: Vec<DigestedToken>,
         now: Timestamp,
         slot: Arc<Slot<Issued>>,
     },
     OpenSession {
-        tenant: Arc<Tenant>,
+        namespace: Arc<NamespaceState>,
         session: Session,
         slot: Arc<Slot<()>>,
     },
     Revoke {
-        tenant: Arc<Tenant>,
+        namespace: Arc<NamespaceState>,
         key: TargetKey,
         revocation: Revocation,
         slot: Arc<Slot<Revoked>>,
     },
     Rotate {
-        tenant: Arc<Tenant>,
-        exchange: Exchange,
+        namespace: Arc<NamespaceState>,
+        rotation: DigestedRotation,
         now: Timestamp,
         slot: Arc<Slot<Rotated>>,
     },

@@ -46,10 +46,10 @@ pub use config::EmbeddedOptions;
 pub use start_error::OpenError;
 pub use store::EmbeddedStore;
 
-use issue::Fresh;
+use issue::DigestedToken;
 use jobs::{Read, Sweeping, Write};
 use queue::slot;
-use rotate::Exchange;
+use rotate::DigestedRotation;
 
 #[async_trait]
 impl TokenStore for EmbeddedStore {
@@ -59,18 +59,18 @@ impl TokenStore for EmbeddedStore {
         _hint: Option<TokenTypeHint<'_>>,
     ) -> Result<Option<TokenRecord>, StoreError> {
         // One key space for all kinds: the hint cannot matter.
-        let digest = self.tenant.key.digest(token);
+        let digest = self.namespace.key.digest(token);
         let (slot, answer) = slot();
-        let tenant = Arc::clone(&self.tenant);
-        self.read(Read::Find { tenant, digest, slot }, answer).await
+        let namespace = Arc::clone(&self.namespace);
+        self.read(Read::Find { namespace, digest, slot }, answer).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
         let (slot, answer) = slot();
-        let (tenant, revocation) = (Arc::clone(&self.tenant), revocation.clone());
+        let (namespace, revocation) = (Arc::clone(&self.namespace), revocation.clone());
         // What can be done here is not done by the one thread for which all others wait.
-        let key = tenant.targets.of(revocation.target());
-        self.write(Write::Revoke { tenant, key, revocation, slot }, answer).await
+        let key = namespace.targets.of(revocation.target());
+        self.write(Write::Revoke { namespace, key, revocation, slot }, answer).await
     }
 }
 
@@ -82,27 +82,28 @@ impl TokenLedger for EmbeddedStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        let tokens = tokens.iter().map(|token| Fresh::of(token, &self.tenant.key)).collect();
+        let tokens =
+            tokens.iter().map(|token| DigestedToken::of(token, &self.namespace.key)).collect();
         let (slot, answer) = slot();
-        let tenant = Arc::clone(&self.tenant);
-        self.write(Write::Issue { tenant, grant, tokens, now, slot }, answer).await
+        let namespace = Arc::clone(&self.namespace);
+        self.write(Write::Issue { namespace, grant, tokens, now, slot }, answer).await
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        let (exchange, now) = (Exchange::of(rotation, &self.tenant.key), rotation.now());
+        let (rotation, now) = (DigestedRotation::of(rotation, &self.namespace.key), rotation.now());
         let (slot, answer) = slot();
-        let tenant = Arc::clone(&self.tenant);
-        self.write(Write::Rotate { tenant, exchange, now, slot }, answer).await
+        let namespace = Arc::clone(&self.namespace);
+        self.write(Write::Rotate { namespace, rotation, now, slot }, answer).await
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
         let (slot, answer) = slot();
-        let tenant = Arc::clone(&self.tenant);
-        self.write(Write::OpenSession { tenant, session, slot }, answer).await
+        let namespace = Arc::clone(&self.namespace);
+        self.write(Write::OpenSession { namespace, session, slot }, answer).await
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let key = self.tenant.session_key(id);
+        let key = self.namespace.session_key(id);
         let (slot, answer) = slot();
         self.read(Read::Session { key, slot }, answer).await
     }
@@ -125,13 +126,13 @@ impl RevocationFeed for EmbeddedStore {
         limit: usize,
     ) -> Result<Changes, StoreError> {
         let (slot, answer) = slot();
-        let (tenant, after) = (Arc::clone(&self.tenant), after.cloned());
-        self.read(Read::Changes { tenant, after, limit, slot }, answer).await
+        let (namespace, after) = (Arc::clone(&self.namespace), after.cloned());
+        self.read(Read::Changes { namespace, after, limit, slot }, answer).await
     }
 
     async fn changed(&self, after: &FeedCursor) -> Result<(), StoreError> {
         match feed::place_of_cursor(after) {
-            Some(place) => self.root.shared.bell.beyond(place).await,
+            Some(place) => self.root.shared.notifier.wait_past(place).await,
             // A gap, which is worth asking for.
             None => Ok(()),
         }

@@ -6,16 +6,16 @@ use crate::store::embedded::key::TargetKeys;
 use crate::token::{DigestKey, Grant};
 
 /// A namespace as keys name it.
-pub(super) type TenantId = [u8; 16];
+pub(super) type NamespaceId = [u8; 16];
 
 /// One namespace.
-pub(super) struct Tenant {
-    pub(super) id: TenantId,
+pub(super) struct NamespaceState {
+    pub(super) id: NamespaceId,
     pub(super) key: DigestKey,
     pub(super) targets: TargetKeys,
 }
 
-impl Tenant {
+impl NamespaceState {
     pub(super) fn new(key: &DigestKey, namespace: &Namespace) -> Self {
         let targets = TargetKeys::new(key, namespace);
         let key = key.for_namespace(namespace);
@@ -39,11 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenant_has_a_name_of_its_own() {
+    fn a_namespace_has_a_name_of_its_own() {
         let key = DigestKey::new(&[7; 32]);
-        let of = |name| Tenant::new(&key, &Namespace::new(name)).id;
+        let of = |name| NamespaceState::new(&key, &Namespace::new(name)).id;
         assert_ne!(of("a"), of("b"));
-        assert_ne!(of("a"), TenantId::default());
+        assert_ne!(of("a"), NamespaceId::default());
         assert_eq!(of("a"), of("a"));
     }
 }

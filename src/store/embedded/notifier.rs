@@ -1,4 +1,4 @@
-//! Tells readers of the feed that there may be something new.
+//! Notifies readers of the feed that there may be new entries.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::embedded::queue::lock;
 
 #[derive(Debug, Default)]
-pub(super) struct Bell {
+pub(super) struct Notifier {
     /// The last place that anybody can see.
     place: AtomicU64,
     waiting: Mutex<Waiting>,
@@ -24,9 +24,9 @@ struct Waiting {
     wakers: BTreeMap<u64, Waker>,
 }
 
-impl Bell {
+impl Notifier {
     /// Says that the feed goes up to there, and can be read so far.
-    pub(super) fn ring(&self, place: u64) {
+    pub(super) fn notify(&self, place: u64) {
         if self.place.fetch_max(place, SeqCst) >= place {
             return;
         }
@@ -35,24 +35,24 @@ impl Bell {
     }
 
     /// Ready when the feed goes further than that.
-    pub(super) const fn beyond(&self, place: u64) -> Beyond<'_> {
-        Beyond { bell: self, place, ticket: None }
+    pub(super) const fn wait_past(&self, place: u64) -> WaitPast<'_> {
+        WaitPast { notifier: self, place, ticket: None }
     }
 }
 
-pub(super) struct Beyond<'b> {
-    bell: &'b Bell,
+pub(super) struct WaitPast<'n> {
+    notifier: &'n Notifier,
     place: u64,
     ticket: Option<u64>,
 }
 
-impl Future for Beyond<'_> {
+impl Future for WaitPast<'_> {
     type Output = Result<(), StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let bell = self.bell;
+        let notifier = self.notifier;
         {
-            let mut waiting = lock(&bell.waiting);
+            let mut waiting = lock(&notifier.waiting);
             let ticket = self.ticket.unwrap_or_else(|| {
                 waiting.next += 1;
                 waiting.next
@@ -60,15 +60,15 @@ impl Future for Beyond<'_> {
             waiting.wakers.insert(ticket, context.waker().clone());
             self.ticket = Some(ticket);
         }
-        // After the waker stands there: the bell is rung after the place has moved.
-        if bell.place.load(SeqCst) > self.place { Poll::Ready(Ok(())) } else { Poll::Pending }
+        // After the waker is in place: `notify` takes the wakers after the place has moved.
+        if notifier.place.load(SeqCst) > self.place { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
-impl Drop for Beyond<'_> {
+impl Drop for WaitPast<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            lock(&self.bell.waiting).wakers.remove(&ticket);
+            lock(&self.notifier.waiting).wakers.remove(&ticket);
         }
     }
 }
@@ -81,20 +81,20 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_and_whoever_has_left_is_forgotten() {
-        let bell = Bell::default();
-        bell.ring(3);
+        let notifier = Notifier::default();
+        notifier.notify(3);
         let mut context = Context::from_waker(Waker::noop());
-        assert!(pin!(bell.beyond(2)).poll(&mut context).is_ready());
+        assert!(pin!(notifier.wait_past(2)).poll(&mut context).is_ready());
         {
-            let mut waiting = pin!(bell.beyond(3));
+            let mut waiting = pin!(notifier.wait_past(3));
             assert!(waiting.as_mut().poll(&mut context).is_pending());
             assert!(waiting.as_mut().poll(&mut context).is_pending());
-            assert_eq!(lock(&bell.waiting).wakers.len(), 1);
-            bell.ring(3);
+            assert_eq!(lock(&notifier.waiting).wakers.len(), 1);
+            notifier.notify(3);
             assert!(waiting.as_mut().poll(&mut context).is_pending());
-            bell.ring(4);
+            notifier.notify(4);
             assert!(waiting.as_mut().poll(&mut context).is_ready());
         }
-        assert!(lock(&bell.waiting).wakers.is_empty());
+        assert!(lock(&notifier.waiting).wakers.is_empty());
     }
 }

@@ -29,7 +29,7 @@ const LOCK_TRIES: u32 = 3;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where an [`EmbeddedStore`](crate::store::EmbeddedStore) stands when it is opened.
-pub(super) enum Found {
+pub(super) enum FolderState {
     /// There is none yet. Whoever holds this makes it, and nobody else does.
     Nothing(Making),
     Store,
@@ -44,14 +44,14 @@ pub(super) struct Making {
 }
 
 /// Checks the folder, and makes it where there is none.
-pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<Found, OpenError> {
+pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<FolderState, OpenError> {
     let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
     if folder.exists() && !folder.is_dir() {
         return Err(OpenError::NotAFolder { folder: folder.to_owned() });
     }
     make_folder(folder).map_err(failed)?;
     if find_label(folder, key)? {
-        return Ok(Found::Store);
+        return Ok(FolderState::Store);
     }
     let begun = folder.join(MAKING).exists();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -64,13 +64,13 @@ pub(super) fn check(folder: &Path, key: &DigestKey) -> Result<Found, OpenError> 
     let making = begin_making(folder)?;
     // Somebody may have made it before we had the lock.
     if find_label(folder, key)? {
-        return Ok(Found::Store);
+        return Ok(FolderState::Store);
     }
     let data = folder.join(DATA);
     if data.exists() {
         fs::remove_dir_all(data).map_err(failed)?;
     }
-    Ok(Found::Nothing(making))
+    Ok(FolderState::Nothing(making))
 }
 
 #[expect(clippy::incompatible_msrv, reason = "this feature needs a later Rust than the others")]
@@ -162,21 +162,21 @@ pub(super) fn engine(
         // Whoever made the folder may have let others in.
         make_folder(&data).map_err(|source| OpenError::Io { folder: folder.to_owned(), source })?;
     } else {
-        let _alone = alone(folder)?;
+        let _lock = lock_engine(folder)?;
         journal::renew(&data)
             .and_then(|()| journal::cut_torn(&data))
             .map_err(|source| OpenError::Io { folder: folder.to_owned(), source })?;
     }
     let engine =
-        Engine::open(&data, cache, operations).map_err(|error| of_engine(folder, error))?;
-    let begun = catch_unwind(AssertUnwindSafe(|| begin(&engine, folder, is_new)));
-    let place = begun.unwrap_or_else(|_| Err(damaged(folder, "the engine panicked")))?;
+        Engine::open(&data, cache, operations).map_err(|error| engine_error(folder, error))?;
+    let recorded = catch_unwind(AssertUnwindSafe(|| record_opening(&engine, folder, is_new)));
+    let place = recorded.unwrap_or_else(|_| Err(damaged(folder, "the engine panicked")))?;
     Ok((engine, place))
 }
 
 /// Until what this returns is dropped, no engine has the folder open.
 #[expect(clippy::incompatible_msrv, reason = "this feature needs a later Rust than the others")]
-fn alone(folder: &Path) -> Result<Option<File>, OpenError> {
+fn lock_engine(folder: &Path) -> Result<Option<File>, OpenError> {
     let failed = |source| OpenError::Io { folder: folder.to_owned(), source };
     let file = match File::options().write(true).open(folder.join(DATA).join(LOCK)) {
         Ok(file) => file,
@@ -197,7 +197,7 @@ fn alone(folder: &Path) -> Result<Option<File>, OpenError> {
 }
 
 /// Opens the engine of a store that was open before, which it has to be still.
-pub(super) fn again(
+pub(super) fn reopen(
     folder: &Path,
     key: &DigestKey,
     cache: u64,
@@ -214,7 +214,7 @@ fn damaged(folder: &Path, why: impl Into<String>) -> OpenError {
 }
 
 /// What the engine says, in our words.
-fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
+fn engine_error(folder: &Path, error: fjall::Error) -> OpenError {
     let folder = folder.to_owned();
     if let fjall::Error::Io(source) = error {
         return OpenError::Io { folder, source };
@@ -226,7 +226,7 @@ fn of_engine(folder: &Path, error: fjall::Error) -> OpenError {
 }
 
 /// Writes down that the store was opened; how far its feed goes.
-fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError> {
+fn record_opening(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError> {
     let damaged = |why: String| damaged(folder, why);
     let source = |error: StoreError| {
         let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -240,7 +240,7 @@ fn begin(engine: &Engine, folder: &Path, is_new: bool) -> Result<u64, OpenError>
     }
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(|error| damaged(error.to_string()))?;
-    let openings = feed::opened(openings, u64::from_le_bytes(name), store.place);
+    let openings = feed::with_opening(openings, u64::from_le_bytes(name), store.place);
     let mut batch = Batch::new(engine);
     batch.decide(|batch| batch.put(Space::Meta, OPENINGS, &openings)).map_err(source)?;
     engine.commit(batch.finish().map_err(source)?.writes).map_err(|error| match error {

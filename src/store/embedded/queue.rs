@@ -257,7 +257,7 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    pub(super) fn say(&self) {
+    pub(super) fn end(&self) {
         *lock(&self.ended) = true;
         self.said.notify_all();
     }

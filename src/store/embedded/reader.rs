@@ -17,11 +17,11 @@ impl Read {
     fn answer(&self, engine: &Engine) {
         let snapshot = engine.snapshot();
         match self {
-            Self::Changes { tenant, after, limit, slot } => {
-                slot.answer(feed::changes(&snapshot, tenant, after.as_ref(), *limit));
+            Self::Changes { namespace, after, limit, slot } => {
+                slot.answer(feed::changes(&snapshot, namespace, after.as_ref(), *limit));
             }
-            Self::Find { tenant, digest, slot } => {
-                slot.answer(find::find(&snapshot, tenant, digest));
+            Self::Find { namespace, digest, slot } => {
+                slot.answer(find::find(&snapshot, namespace, digest));
             }
             Self::Fingerprint { slot } => slot.answer(fingerprint(&snapshot)),
             Self::Session { key, slot } => slot.answer(session::find_session(&snapshot, key)),

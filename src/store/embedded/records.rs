@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::revocation::{Actor, Reason, Target};
 use crate::store::embedded::engine::{Reads, Space};
-use crate::store::embedded::namespace::TenantId;
+use crate::store::embedded::namespace::NamespaceId;
 use crate::store::{Session, StoreError};
 use crate::token::{Grant, TokenDigest, TokenId, TokenKind};
 
@@ -43,9 +43,9 @@ impl From<Kind> for TokenKind {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct TokenRow<'a> {
     pub(super) kind: Kind,
-    /// The key of its family, where it was exchanged.
+    /// The key of its family, where it was rotated.
     pub(super) consumed: Option<[u8; 32]>,
-    /// How many exchanges led to it.
+    /// How many rotations led to it.
     pub(super) generation: u32,
     pub(super) issued_at: u64,
     pub(super) expires_at: u64,
@@ -61,7 +61,7 @@ pub(super) const IMPORTED: u32 = u32::MAX;
 /// One entry of the ledger, under the key of its target.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct EntryRow<'a> {
-    pub(super) tenant: TenantId,
+    pub(super) namespace: NamespaceId,
     #[serde(borrow)]
     pub(super) target: StoredTarget<'a>,
     pub(super) at: u64,
@@ -78,7 +78,7 @@ pub(super) struct EntryRow<'a> {
 /// The refresh tokens of one grant that was rotated at least once, under the key of the grant.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(super) struct FamilyRow {
-    /// The generation of the successors of the last exchange.
+    /// The generation of the successors of the last rotation.
     pub(super) generation: u32,
     pub(super) rotated_at: u64,
     pub(super) latest_expiry: u64,
@@ -86,7 +86,7 @@ pub(super) struct FamilyRow {
 
 /// What there is one of in a namespace, under its name.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct TenantRow {
+pub(super) struct NamespaceRow {
     /// The latest expiry of any token or session so far.
     pub(super) horizon: u64,
     /// The last place that a sweep has taken an entry from.
@@ -210,9 +210,9 @@ impl Due {
 }
 
 /// The key of a place in the feed of a namespace.
-pub(super) fn feed_key(tenant: TenantId, place: u64) -> [u8; 24] {
+pub(super) fn feed_key(namespace: NamespaceId, place: u64) -> [u8; 24] {
     let mut key = [0; 24];
-    let bytes = tenant.into_iter().chain(place.to_be_bytes());
+    let bytes = namespace.into_iter().chain(place.to_be_bytes());
     key.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
     key
 }

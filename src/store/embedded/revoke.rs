@@ -6,20 +6,20 @@ use crate::store::embedded::batch::Batch;
 use crate::store::embedded::covering::is_named_once;
 use crate::store::embedded::engine::{Reads as _, Space};
 use crate::store::embedded::key::TargetKey;
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{Due, DueKind, EntryRow, TokenRow, decode, feed_key};
 use crate::store::{Retention, StoreError};
 use crate::token::Grant;
 
-/// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been exchanged
+/// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been consumed
 /// since it was looked up: by then revoking it means that, and its successors would live.
 pub(super) fn revoke(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     key: TargetKey,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
-    let outcome = apply(batch, tenant, key, revocation)?;
+    let outcome = revoke_target(batch, namespace, key, revocation)?;
     let (Target::Token(id), Actor::Client(client)) = (revocation.target(), revocation.actor())
     else {
         return Ok(outcome);
@@ -35,24 +35,24 @@ pub(super) fn revoke(
         return Ok(outcome);
     }
     let target = Target::Grant(Grant::from(row.grant).id().clone());
-    let key = tenant.targets.of(&target);
+    let key = namespace.targets.of(&target);
     let (at, reason) = (revocation.at(), revocation.reason());
     let of_grant = Revocation::by_client(target, reason, at, client.clone());
-    Ok(match apply(batch, tenant, key, &of_grant)? {
+    Ok(match revoke_target(batch, namespace, key, &of_grant)? {
         Revoked::Newly => Revoked::Newly,
         Revoked::Already => outcome,
     })
 }
 
 /// Writes the entry of this key, that of its target, or moves its cutoff forward.
-pub(super) fn apply(
+pub(super) fn revoke_target(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     key: TargetKey,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
     let (kind, at) = (revocation.target().kind(), revocation.at());
-    let horizon = Timestamp::from_unix_millis(batch.tenant(tenant.id)?.horizon);
+    let horizon = Timestamp::from_unix_millis(batch.namespace(namespace.id)?.horizon);
     let until = (horizon.max(at) + Retention::IN_FLIGHT).as_unix_millis();
     let known = batch.read(Space::Entries, key.as_bytes())?;
     let known: Option<EntryRow<'_>> = known.as_deref().map(decode).transpose()?;
@@ -66,29 +66,29 @@ pub(super) fn apply(
             return Ok(Revoked::Already);
         }
         // The line of the old place would tell the entry twice.
-        batch.remove(Space::Feed, &feed_key(tenant.id, known.place));
+        batch.remove(Space::Feed, &feed_key(namespace.id, known.place));
         let until = known.until.max(until);
         // It is looked at when it was to be before, and then again.
-        enter(batch, tenant, key, revocation, until)?;
+        append_entry(batch, namespace, key, revocation, until)?;
         return Ok(Revoked::Newly);
     }
-    enter(batch, tenant, key, revocation, until)?;
+    append_entry(batch, namespace, key, revocation, until)?;
     let at = Timestamp::from_unix_millis(until);
     batch.schedule(Due { at, kind: DueKind::Entry, key: *key.as_bytes() });
     Ok(Revoked::Newly)
 }
 
 /// Puts an entry at the end of the feed.
-fn enter(
+fn append_entry(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     key: TargetKey,
     revocation: &Revocation,
     until: u64,
 ) -> Result<(), StoreError> {
     let place = batch.next_place()?;
     let entry = EntryRow {
-        tenant: tenant.id,
+        namespace: namespace.id,
         target: revocation.target().into(),
         at: revocation.at().as_unix_millis(),
         until,
@@ -98,6 +98,6 @@ fn enter(
         actor: revocation.actor().into(),
     };
     batch.put(Space::Entries, key.as_bytes(), &entry)?;
-    batch.put_bytes(Space::Feed, &feed_key(tenant.id, place), key.as_bytes());
+    batch.put_bytes(Space::Feed, &feed_key(namespace.id, place), key.as_bytes());
     Ok(())
 }

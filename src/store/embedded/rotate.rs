@@ -9,7 +9,7 @@ use crate::revocation::Revocation;
 use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Reads as _, Space};
 use crate::store::embedded::find::find;
-use crate::store::embedded::issue::{self, Fresh};
+use crate::store::embedded::issue::{self, DigestedToken};
 use crate::store::embedded::records::{
     Due, DueKind, FamilyRow, IMPORTED, TokenRow, decode, read_row,
 };
@@ -17,27 +17,31 @@ use crate::store::embedded::revoke;
 use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::{DigestKey, Grant, TokenDigest, TokenKind, TokenState};
 
-/// An exchange that nothing is borrowed for.
-pub(super) struct Exchange {
-    spent: TokenDigest,
+/// A rotation that nothing is borrowed for, with the digests of its tokens.
+pub(super) struct DigestedRotation {
+    token: TokenDigest,
     client: ClientId,
-    successors: Vec<Fresh>,
+    successors: Vec<DigestedToken>,
     grace: Duration,
 }
 
-impl Exchange {
+impl DigestedRotation {
     pub(super) fn of(rotation: &Rotation<'_>, key: &DigestKey) -> Self {
         Self {
-            spent: key.digest(rotation.spent()),
+            token: key.digest(rotation.spent()),
             client: rotation.client().clone(),
-            successors: rotation.successors().iter().map(|new| Fresh::of(new, key)).collect(),
+            successors: rotation
+                .successors()
+                .iter()
+                .map(|new| DigestedToken::of(new, key))
+                .collect(),
             grace: rotation.grace(),
         }
     }
 }
 
-/// What became of a refresh token that was presented for exchange.
-enum Spent {
+/// What became of a refresh token that was presented for rotation.
+enum Consumption {
     Expired,
     /// First; its successors are of this generation.
     First(u32),
@@ -47,31 +51,31 @@ enum Spent {
     Reused,
 }
 
-/// The exchange. Nobody else writes meanwhile, so the first to be decided is the one who wins.
+/// The rotation. Only one thread writes, so the first to be decided is the one who wins.
 pub(super) fn rotate(
     deciding: &mut Deciding<'_, '_>,
-    exchange: &Exchange,
+    rotation: &DigestedRotation,
 ) -> Result<Rotated, StoreError> {
-    let Some(record) = find(deciding.batch, deciding.namespace, &exchange.spent)? else {
+    let Some(record) = find(deciding.batch, deciding.namespace, &rotation.token)? else {
         return Ok(Rotated::Refused(Refused::Unknown));
     };
     if record.kind() != TokenKind::RefreshToken {
         return Ok(Rotated::Refused(Refused::NotARefreshToken));
     }
-    if *record.grant().client_id() != exchange.client {
+    if *record.grant().client_id() != rotation.client {
         return Ok(Rotated::Refused(Refused::ForeignClient));
     }
     if let TokenState::Revoked { by } = record.state() {
         return Ok(Rotated::Refused(Refused::Revoked { by }));
     }
     let grant = Arc::clone(record.grant());
-    let spent = spend(deciding, exchange, &grant)?;
-    let generation = match spent {
-        Spent::First(generation) | Spent::InGrace(generation) => generation,
-        Spent::Expired => return Ok(Rotated::Refused(Refused::Expired)),
-        Spent::Reused => {
+    let consumption = consume(deciding, rotation, &grant)?;
+    let generation = match consumption {
+        Consumption::First(generation) | Consumption::InGrace(generation) => generation,
+        Consumption::Expired => return Ok(Rotated::Refused(Refused::Expired)),
+        Consumption::Reused => {
             let reuse = Revocation::by_reuse(grant.id().clone(), deciding.now);
-            revoke::apply(
+            revoke::revoke_target(
                 deciding.batch,
                 deciding.namespace,
                 deciding.namespace.targets.of(reuse.target()),
@@ -80,29 +84,31 @@ pub(super) fn rotate(
             return Ok(Rotated::Reused(record));
         }
     };
-    let successors = &exchange.successors;
-    let dead = issue::record(deciding, &grant, successors, generation)?;
-    Ok(match (dead, spent) {
+    let successors = &rotation.successors;
+    let dead = issue::issue_generation(deciding, &grant, successors, generation)?;
+    Ok(match (dead, consumption) {
         // The entry names a successor.
         (Some(by), _) => Rotated::Refused(Refused::Revoked { by }),
-        (None, Spent::InGrace(_)) => Rotated::AppliedInGrace(record),
-        (None, Spent::First(_) | Spent::Expired | Spent::Reused) => Rotated::Applied(record),
+        (None, Consumption::InGrace(_)) => Rotated::AppliedInGrace(record),
+        (None, Consumption::First(_) | Consumption::Expired | Consumption::Reused) => {
+            Rotated::Applied(record)
+        }
     })
 }
 
-fn spend(
+fn consume(
     deciding: &mut Deciding<'_, '_>,
-    exchange: &Exchange,
+    rotation: &DigestedRotation,
     grant: &Grant,
-) -> Result<Spent, StoreError> {
+) -> Result<Consumption, StoreError> {
     let now = deciding.now;
-    let key = exchange.spent.as_bytes();
+    let key = rotation.token.as_bytes();
     let Some(bytes) = deciding.batch.read(Space::Tokens, key)? else {
-        return Ok(Spent::Expired);
+        return Ok(Consumption::Expired);
     };
     let mut row: TokenRow<'_> = decode(&bytes)?;
     let expires_at = Timestamp::from_unix_millis(row.expires_at);
-    let successors = exchange.successors.iter().map(|successor| successor.expires_at);
+    let successors = rotation.successors.iter().map(|successor| successor.expires_at);
     let latest_expiry = successors.fold(expires_at, Timestamp::max).as_unix_millis();
     let generation = row.generation.saturating_add(1);
     let family_key = &deciding.namespace.family_key(grant);
@@ -115,23 +121,23 @@ fn spend(
             row.generation != IMPORTED
                 && family.generation == generation
                 // Without a window none is open, though the clock were set back since.
-                && !exchange.grace.is_zero()
-                && now < rotated_at + exchange.grace
+                && !rotation.grace.is_zero()
+                && now < rotated_at + rotation.grace
         });
         let Some(mut family) = in_grace else {
-            return Ok(Spent::Reused);
+            return Ok(Consumption::Reused);
         };
         if expires_at <= now {
-            return Ok(Spent::Expired);
+            return Ok(Consumption::Expired);
         }
         if family.latest_expiry < latest_expiry {
             family.latest_expiry = latest_expiry;
             deciding.batch.put(Space::Families, family_key, &family)?;
         }
-        return Ok(Spent::InGrace(generation));
+        return Ok(Consumption::InGrace(generation));
     }
     if expires_at <= now {
-        return Ok(Spent::Expired);
+        return Ok(Consumption::Expired);
     }
     row.consumed = Some(*family_key);
     deciding.batch.put(Space::Tokens, key, &row)?;
@@ -149,5 +155,5 @@ fn spend(
         }
     };
     deciding.batch.put(Space::Families, family_key, &family)?;
-    Ok(Spent::First(generation))
+    Ok(Consumption::First(generation))
 }

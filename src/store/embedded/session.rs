@@ -3,20 +3,20 @@
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::covering;
 use crate::store::embedded::engine::{Reads, Space};
-use crate::store::embedded::namespace::Tenant;
+use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{Due, DueKind, StoredSession, decode};
 use crate::store::{Retention, Session, StoreError};
 
 pub(super) fn open_session(
     batch: &mut Batch<'_>,
-    tenant: &Tenant,
+    namespace: &NamespaceState,
     session: &Session,
     retention: Retention,
 ) -> Result<(), StoreError> {
-    if covering::is_logged_out(batch, tenant, session.id())? {
+    if covering::is_logged_out(batch, namespace, session.id())? {
         return Err(StoreError::conflict("the session was logged out"));
     }
-    let key = tenant.session_key(session.id());
+    let key = namespace.session_key(session.id());
     let known = find_session(batch, &key)?;
     let is_new = known.is_none();
     let session = match known {
@@ -26,8 +26,8 @@ pub(super) fn open_session(
         }
         None => session.clone(),
     };
-    covering::expect_until(batch, tenant, session.expires_at())?;
-    covering::hold(batch, tenant, &session)?;
+    covering::expect_until(batch, namespace, session.expires_at())?;
+    covering::hold_for_session(batch, namespace, &session)?;
     if is_new {
         let at = session.expires_at() + retention.refresh_tokens;
         batch.schedule(Due { at, kind: DueKind::Session, key });

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use crate::store::Retention;
 use crate::store::embedded::engine::Engine;
 use crate::store::embedded::jobs::{Read, Write};
-use crate::store::embedded::notifier::Bell;
+use crate::store::embedded::notifier::Notifier;
 use crate::store::embedded::open;
 use crate::store::embedded::queue::{Ending, Queue};
 use crate::store::embedded::start_error::OpenError;
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) writes: Queue<Write>,
     pub(super) reads: Queue<Read>,
     pub(super) ending: Ending,
-    pub(super) bell: Bell,
+    pub(super) notifier: Notifier,
 }
 
 impl Shared {
@@ -44,9 +44,9 @@ impl Shared {
         // First: its lock on the folder goes with it.
         close(&mut engine);
         let operations = Arc::clone(&self.operations);
-        let (opened, place) = open::again(&self.folder, &self.key, self.cache, operations)?;
+        let (opened, place) = open::reopen(&self.folder, &self.key, self.cache, operations)?;
         *engine = Some(opened);
-        self.bell.ring(place);
+        self.notifier.notify(place);
         Ok(())
     }
 }

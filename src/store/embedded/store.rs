@@ -12,9 +12,9 @@ use crate::id::Namespace;
 use crate::store::StoreError;
 use crate::store::embedded::config::EmbeddedOptions;
 use crate::store::embedded::jobs::{Read, Write};
-use crate::store::embedded::namespace::Tenant;
-use crate::store::embedded::notifier::Bell;
-use crate::store::embedded::open::Found;
+use crate::store::embedded::namespace::NamespaceState;
+use crate::store::embedded::notifier::Notifier;
+use crate::store::embedded::open::FolderState;
 use crate::store::embedded::queue::{Answer, Ending, Queue, lock, slot};
 use crate::store::embedded::shared::{Shared, close};
 use crate::store::embedded::start_error::OpenError;
@@ -69,7 +69,7 @@ const CAPACITY: usize = 8_192;
 #[derive(Clone)]
 pub struct EmbeddedStore {
     pub(super) root: Arc<Root>,
-    pub(super) tenant: Arc<Tenant>,
+    pub(super) namespace: Arc<NamespaceState>,
 }
 
 impl EmbeddedOptions {
@@ -81,10 +81,10 @@ impl EmbeddedOptions {
     pub fn open(self, key: &DigestKey) -> Result<EmbeddedStore, OpenError> {
         let found = open::check(&self.folder, key)?;
         let operations = Arc::new(AtomicU64::new(0));
-        let is_new = matches!(found, Found::Nothing(_));
+        let is_new = matches!(found, FolderState::Nothing(_));
         let (engine, place) =
             open::engine(&self.folder, self.cache, Arc::clone(&operations), is_new)?;
-        if let Found::Nothing(making) = found {
+        if let FolderState::Nothing(making) = found {
             making.finish(&self.folder, key)?;
         }
         let readers = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8));
@@ -99,14 +99,14 @@ impl EmbeddedOptions {
             writes: Queue::new(CAPACITY, 1),
             reads: Queue::new(CAPACITY, readers),
             ending: Ending::default(),
-            bell: Bell::default(),
+            notifier: Notifier::default(),
         };
-        shared.bell.ring(place);
+        shared.notifier.notify(place);
         let folder = shared.folder.clone();
         let root = Root::start(shared, readers, self.time_out)
             .map_err(|source| OpenError::Io { folder, source })?;
-        let tenant = Arc::new(Tenant::new(key, &Namespace::default()));
-        Ok(EmbeddedStore { root: Arc::new(root), tenant })
+        let namespace = Arc::new(NamespaceState::new(key, &Namespace::default()));
+        Ok(EmbeddedStore { root: Arc::new(root), namespace })
     }
 }
 
@@ -147,7 +147,7 @@ impl Drop for Root {
             // A thread that has panicked has ended too.
             drop(worker.join());
         }
-        self.shared.ending.say();
+        self.shared.ending.end();
         if let Some(watch) = lock(&self.watch).take() {
             drop(watch.join());
         }
@@ -178,8 +178,8 @@ impl EmbeddedStore {
     /// ```
     #[must_use]
     pub fn namespace(&self, namespace: &Namespace) -> Self {
-        let tenant = Arc::new(Tenant::new(&self.root.shared.key, namespace));
-        Self { root: Arc::clone(&self.root), tenant }
+        let namespace = Arc::new(NamespaceState::new(&self.root.shared.key, namespace));
+        Self { root: Arc::clone(&self.root), namespace }
     }
 
     /// How many records the store has asked its engine to read and to write since it was opened: for a metric.

@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// What a step whose batch is on disk now has looked at.
-    pub(super) fn stepped(&mut self, step: &Step) {
+    pub(super) fn stepped(&mut self, step: &SweepStep) {
         self.reached.clone_from(&step.reached);
         for key in &step.early {
             self.early.remove(key);
@@ -52,7 +52,7 @@ impl Progress {
 
 /// What one step of a sweep did.
 #[derive(Default)]
-pub(super) struct Step {
+pub(super) struct SweepStep {
     pub(super) looked_at: usize,
     pub(super) removed: usize,
     /// Whether there is more that is due.
@@ -70,14 +70,14 @@ enum Fate {
 }
 
 /// Looks at up to `most` records that are due.
-pub(super) fn step(
+pub(super) fn sweep(
     batch: &mut Batch<'_>,
     now: Timestamp,
     progress: &Progress,
     most: usize,
     retention: Retention,
-) -> Result<Step, StoreError> {
-    let mut step = Step { reached: progress.reached.clone(), ..Step::default() };
+) -> Result<SweepStep, StoreError> {
+    let mut step = SweepStep { reached: progress.reached.clone(), ..SweepStep::default() };
     let end = Due::after(now);
     let is_due = |key: &[u8]| end.is_none_or(|end| key < end.as_slice());
     for key in progress.early.iter().take_while(|key| is_due(key)) {
@@ -113,7 +113,7 @@ pub(super) fn step(
     Ok(step)
 }
 
-impl Step {
+impl SweepStep {
     /// Looks at the records of a line, up to `most` of this step. The others are put down again.
     fn look_at(
         &mut self,
@@ -198,9 +198,9 @@ fn entry(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>
     }
     let fate = fate_by(Timestamp::from_unix_millis(entry.until), now);
     if matches!(fate, Fate::Goes) {
-        batch.remove(Space::Feed, &feed_key(entry.tenant, entry.place));
-        let tenant = batch.tenant(entry.tenant)?;
-        tenant.swept = tenant.swept.max(entry.place);
+        batch.remove(Space::Feed, &feed_key(entry.namespace, entry.place));
+        let namespace = batch.namespace(entry.namespace)?;
+        namespace.swept = namespace.swept.max(entry.place);
     }
     Ok(Some(fate))
 }

@@ -22,7 +22,7 @@ use crate::store::embedded::jobs::{Sweeping, Write};
 use crate::store::embedded::queue::{Job as _, Settle as _, Slot, Wait};
 use crate::store::embedded::records::DueKey;
 use crate::store::embedded::shared::Shared;
-use crate::store::embedded::sweep::{Progress, Step};
+use crate::store::embedded::sweep::{Progress, SweepStep};
 use crate::store::embedded::{issue, journal, revoke, rotate, session, sweep};
 use crate::store::{Retention, StoreError, Swept};
 
@@ -58,28 +58,29 @@ fn reply<T: 'static>(slot: &Arc<Slot<T>>, answer: Result<T, StoreError>) -> Repl
 impl Write {
     fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Reply {
         match self {
-            Self::Issue { tenant, grant, tokens, now, slot } => {
+            Self::Issue { namespace, grant, tokens, now, slot } => {
                 let answer = batch.decide(|batch| {
-                    let (namespace, now) = (&**tenant, *now);
+                    let (namespace, now) = (&**namespace, *now);
                     let mut deciding = Deciding { batch, namespace, retention, now };
                     issue::issue(&mut deciding, grant, tokens)
                 });
                 reply(slot, answer)
             }
-            Self::OpenSession { tenant, session, slot } => {
+            Self::OpenSession { namespace, session, slot } => {
+                let answer = batch
+                    .decide(|batch| session::open_session(batch, namespace, session, retention));
+                reply(slot, answer)
+            }
+            Self::Revoke { namespace, key, revocation, slot } => {
                 let answer =
-                    batch.decide(|batch| session::open_session(batch, tenant, session, retention));
+                    batch.decide(|batch| revoke::revoke(batch, namespace, *key, revocation));
                 reply(slot, answer)
             }
-            Self::Revoke { tenant, key, revocation, slot } => {
-                let answer = batch.decide(|batch| revoke::revoke(batch, tenant, *key, revocation));
-                reply(slot, answer)
-            }
-            Self::Rotate { tenant, exchange, now, slot } => {
+            Self::Rotate { namespace, rotation, now, slot } => {
                 let answer = batch.decide(|batch| {
-                    let (namespace, now) = (&**tenant, *now);
+                    let (namespace, now) = (&**namespace, *now);
                     let mut deciding = Deciding { batch, namespace, retention, now };
-                    rotate::rotate(&mut deciding, exchange)
+                    rotate::rotate(&mut deciding, rotation)
                 });
                 reply(slot, answer)
             }
@@ -109,7 +110,7 @@ impl Expected {
 /// What a batch that is on disk has come to.
 struct Written {
     replies: Vec<Reply>,
-    stepped: Option<Result<Step, StoreError>>,
+    stepped: Option<Result<SweepStep, StoreError>>,
     scheduled: Vec<DueKey>,
 }
 
@@ -226,7 +227,7 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Once, or twice: where nothing was written, it can be tried again. Where perhaps something was, it cannot: an exchange
+    /// Once, or twice: where nothing was written, it can be tried again. Where perhaps something was, it cannot: a rotation
     /// that came to disk would look like the reuse of its own token.
     fn attempts(&mut self) -> Result<Written, WriteError> {
         if self.broken {
@@ -273,7 +274,7 @@ impl<'s> Writer<'s> {
         let stepped = self.sweeps.front().map(|sweeping| {
             let most = sweeping.left.min(STEP);
             batch.decide(|batch| {
-                sweep::step(batch, sweeping.now, &self.progress, most, self.shared.retention)
+                sweep::sweep(batch, sweeping.now, &self.progress, most, self.shared.retention)
             })
         });
         let finished = batch.finish().map_err(|error| WriteError::Failed(error.to_string()))?;
@@ -283,7 +284,7 @@ impl<'s> Writer<'s> {
             self.shared.commits.fetch_add(1, Relaxed);
         }
         if let Some(place) = place {
-            self.shared.bell.ring(place);
+            self.shared.notifier.notify(place);
         }
         Ok(Written { replies, stepped, scheduled })
     }
@@ -319,7 +320,7 @@ impl<'s> Writer<'s> {
         self.progress.scheduled(&written.scheduled);
     }
 
-    fn stepped(&mut self, stepped: &Step) {
+    fn stepped(&mut self, stepped: &SweepStep) {
         self.progress.stepped(stepped);
         let Some(sweeping) = self.sweeps.front_mut() else {
             return;
