@@ -126,7 +126,7 @@ pub enum Issued {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rotation<'a> {
-    spent: PresentedToken<'a>,
+    presented: PresentedToken<'a>,
     client: &'a ClientId,
     successors: &'a [NewToken<'a>],
     now: Timestamp,
@@ -134,14 +134,14 @@ pub struct Rotation<'a> {
 }
 
 impl<'a> Rotation<'a> {
-    /// Exchanges `spent`, presented by `client`, for `successors`. No grace window.
+    /// Rotates `presented`, which comes from `client`, into `successors`. No grace window.
     pub const fn new(
-        spent: PresentedToken<'a>,
+        presented: PresentedToken<'a>,
         client: &'a ClientId,
         successors: &'a [NewToken<'a>],
         now: Timestamp,
     ) -> Self {
-        Self { spent, client, successors, now, grace: Duration::ZERO }
+        Self { presented, client, successors, now, grace: Duration::ZERO }
     }
 
     /// For how long the token of the previous generation, and no older one, may be exchanged again: a client
@@ -156,9 +156,9 @@ impl<'a> Rotation<'a> {
         self
     }
 
-    /// The refresh token to exchange.
-    pub const fn spent(&self) -> PresentedToken<'a> {
-        self.spent
+    /// The refresh token that is presented.
+    pub const fn presented(&self) -> PresentedToken<'a> {
+        self.presented
     }
 
     /// Who presents it.

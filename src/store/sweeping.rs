@@ -38,9 +38,9 @@ pub struct SweepBudget {
 }
 
 impl SweepBudget {
-    /// At most this many records.
+    /// At most this many records, where zero counts as one: a sweep that may do nothing would never be done.
     pub const fn rows(rows: usize) -> Self {
-        Self { rows }
+        Self { rows: if rows == 0 { 1 } else { rows } }
     }
 
     /// At most how many records.

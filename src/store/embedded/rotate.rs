@@ -28,7 +28,7 @@ pub(super) struct DigestedRotation {
 impl DigestedRotation {
     pub(super) fn of(rotation: &Rotation<'_>, key: &DigestKey) -> Self {
         Self {
-            token: key.digest(rotation.spent()),
+            token: key.digest(rotation.presented()),
             client: rotation.client().clone(),
             successors: rotation
                 .successors()

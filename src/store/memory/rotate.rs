@@ -29,7 +29,7 @@ impl NamespaceState {
         rotation: &Rotation<'_>,
         retention: Retention,
     ) -> Result<Rotated, StoreError> {
-        let Some(record) = self.find(rotation.spent()) else {
+        let Some(record) = self.find(rotation.presented()) else {
             return Ok(Rotated::Refused(Refused::Unknown));
         };
         if record.kind() != TokenKind::RefreshToken {

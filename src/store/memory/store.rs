@@ -15,7 +15,7 @@ use crate::token::DigestKey;
 ///
 /// Tokens are kept under keyed digests, in shards that two threads seldom share. Revoking anything is one entry
 /// in the ledger, however many tokens it covers. Nothing is ever evicted: memory grows with live tokens and live
-/// revocations, and [`Sweep::sweep`] takes what has expired, in steps as small as you like.
+/// revocations, and [`Sweep::sweep`](crate::store::Sweep::sweep) takes what has expired, in steps as small as you like.
 ///
 /// ```
 /// # async fn demo() -> Result<(), annul::store::StoreError> {

@@ -14,7 +14,7 @@ pub(super) async fn rotate(
     rotation: &Rotation<'_>,
 ) -> Result<Rotated, StoreError> {
     let columns = Columns::new(store, rotation.successors());
-    let digest = store.keys().digests().digest(rotation.spent());
+    let digest = store.keys().digests().digest(rotation.presented());
     let key = store.keys().token(&digest.into());
     let now = rotation.now();
     let kept = store.retention().refresh_tokens;

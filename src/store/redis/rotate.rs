@@ -47,7 +47,7 @@ async fn rotate_in_one_script(
 ) -> Result<Rotated, StoreError> {
     let refused = |why| Ok(Rotated::Refused(why));
     let (now, retention) = (rotation.now(), store.shared.retention);
-    let digest = store.keys.digest(rotation.spent());
+    let digest = store.keys.digest(rotation.presented());
     let id = store.keys.token(&digest);
     let client = store.keys.target(&Target::Client(rotation.client().clone()));
     let kept = Timestamp::default() + retention.refresh_tokens;
@@ -112,7 +112,7 @@ async fn rotate_in_steps(
     rotation: &Rotation<'_>,
 ) -> Result<Rotated, StoreError> {
     let refused = |why| Ok(Rotated::Refused(why));
-    let Some(found) = look_up(store, rotation.spent()).await? else {
+    let Some(found) = look_up(store, rotation.presented()).await? else {
         return refused(Refused::Unknown);
     };
     if found.record.kind != TokenKind::RefreshToken {

@@ -47,7 +47,9 @@ impl CoveringEntry {
         };
         match self.kind {
             TargetKind::Token if self.is_own => Target::Token(token.clone()),
-            TargetKind::Token => Target::Token(crate::token::TokenDigest::from_bytes([7; 32]).into()),
+            TargetKind::Token => {
+                Target::Token(crate::token::TokenDigest::from_bytes([7; 32]).into())
+            }
             TargetKind::Grant => Target::Grant(own("g").into()),
             TargetKind::Session => Target::Session(own("s1").into()),
             TargetKind::SubjectAtClient => Target::SubjectAtClient(subject(), own("web").into()),

@@ -11,6 +11,8 @@ mod rotation;
 pub use covering::{CoveringCase, CoveringEntry, check_covering, covering};
 pub use rotation::{RotationCase, check_rotation, rotation};
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 
 /// The instant that the vectors count from.
@@ -40,6 +42,9 @@ fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str
 fn instant(text: &str) -> Option<Timestamp> {
     match text {
         "never" => Some(Timestamp::MAX),
-        millis => Some(START + std::time::Duration::from_millis(millis.parse().ok()?)),
+        millis => match millis.strip_prefix('-') {
+            Some(before) => Some(START - Duration::from_millis(before.parse().ok()?)),
+            None => Some(START + Duration::from_millis(millis.parse().ok()?)),
+        },
     }
 }

@@ -236,7 +236,7 @@ impl Steps {
                     .targets()
                     .find(|target| target.kind() == by),
             };
-            for target in target {
+            if let Some(target) = target {
                 let revocation = Revocation::by_operator(target, Reason::Administrative, case.now);
                 store.revoke(&revocation).await?;
             }
@@ -252,9 +252,8 @@ impl Steps {
         new: NewToken<'_>,
     ) -> Result<(), StoreError> {
         let (client, successors) = (ClientId::new("web"), [new]);
-        let rotation =
-            Rotation::new(PresentedToken::new(presented), &client, &successors, self.at)
-                .with_grace(Duration::from_secs(1));
+        let rotation = Rotation::new(PresentedToken::new(presented), &client, &successors, self.at)
+            .with_grace(Duration::from_secs(1));
         match store.rotate(&rotation).await? {
             Rotated::Applied(_) | Rotated::AppliedInGrace(_) => Ok(()),
             other => Err(StoreError::corrupt(format!("a case cannot be set up: {other:?}"))),

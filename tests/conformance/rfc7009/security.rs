@@ -13,8 +13,8 @@ use annul::wire::basic::{Basic, Scratch};
 use annul::wire::form::Form;
 use annul::wire::send::{LogoutForm, TokenForm};
 use annul::{
-    Authority, Cascade, ClientId, Grant, Issuer, MemoryStore, NewToken, Policy, PresentedToken,
-    Reason, Revocation, Target, profile,
+    Authority, Cascade, ClientId, Grant, Issuer, MemoryStore, NewToken, PresentedToken, Reason,
+    Revocation, Target, profile,
 };
 
 use crate::doubles::{Watched, server_with};

@@ -21,7 +21,7 @@ impl Rows {
         rotation: &Rotation<'_>,
     ) -> Result<Rotated, StoreError> {
         pause().await;
-        let name = self.token_key(rotation.spent().expose_secret());
+        let name = self.token_key(rotation.presented().expose_secret());
         let before = self.transaction(|tables| {
             let row = tables.tokens.get(&name)?;
             let checked = self.covering(tables, Some(&name), &row.grant).map(|(_, kind)| kind);
@@ -92,7 +92,7 @@ impl Rows {
     }
 
     fn spend(&self, tables: &mut Tables, rotation: &Rotation<'_>) -> Spent {
-        let name = self.token_key(rotation.spent().expose_secret());
+        let name = self.token_key(rotation.presented().expose_secret());
         let now = rotation.now();
         let refused = |why| Spent::No(Rotated::Refused(why));
         let Some(row) = tables.tokens.get(&name).cloned() else {
