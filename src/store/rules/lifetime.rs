@@ -278,25 +278,29 @@ impl OpenLogins {
     }
 }
 
-/// The latest time that a store has seen: what a sweep compares a clock with before it believes it. Kept with the data.
+/// The latest time that a store has seen: what a sweep compares a clock with before it believes it. Kept with the data, and
+/// shared by all nodes.
 ///
 /// A clock that is more than [`Lifetimes::clock_leap`] ahead of that is not believed, and the sweep removes nothing. If the
-/// machine was off for so long, the clock is right; it is believed once it has stayed there for as long as a leap is, by its
-/// own account and by the stopwatch of the process. What a believed clock removes is dead, never alive: entries outlive
-/// their records.
+/// machine was off for so long, the clock is right. So a leap is believed once it has lasted: for as long as a leap is, and for
+/// as long as anything may be in flight, by the clock's own account and by the stopwatch of the process. Another node whose
+/// clock shows the time as it was contradicts it, and the waiting begins anew.
+///
+/// What a believed clock removes is dead, never alive: entries outlive their records.
 ///
 /// ```
 /// use std::time::Duration;
 /// use annul::Timestamp;
+/// use annul::store::Lifetimes;
 /// use annul::store::rules::SweepClock;
 ///
+/// let (lifetimes, hour) = (Lifetimes::default(), Duration::from_secs(3_600));
 /// let noon = Timestamp::from_unix_seconds(1_700_000_000);
-/// let hour = Duration::from_secs(3_600);
 /// let mut clock = SweepClock::default();
-/// assert!(clock.believe(noon, hour, None).is_ok()); // the first time that it sees
-/// assert!(clock.believe(noon + hour, hour, None).is_ok());
-/// assert_eq!(clock.believe(noon + hour * 4, hour, None), Err(hour * 3)); // ahead by three hours: a leap
-/// assert!(clock.believe(noon + hour * 2, hour, None).is_ok()); // put right
+/// assert!(clock.believe(noon, &lifetimes, None).is_ok()); // the first time that it sees
+/// assert!(clock.believe(noon + hour, &lifetimes, None).is_ok());
+/// assert_eq!(clock.believe(noon + hour * 4, &lifetimes, None), Err(hour * 3)); // a leap
+/// assert!(clock.believe(noon + hour * 2, &lifetimes, None).is_ok()); // put right
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "a store writes down all of it")]
@@ -308,21 +312,26 @@ pub struct SweepClock {
 }
 
 impl SweepClock {
-    /// Takes note of the time of an issue, a rotation or a session. Says whether that changed anything.
+    /// Takes note of the time of a write: an issue, a rotation, a session, a revocation. Says whether that changed anything.
     ///
-    /// To the minute, so that a store writes it down seldom. A clock that leaps is not noted here either.
-    pub fn note(&mut self, now: Timestamp, leap: Duration) -> bool {
+    /// To the minute, so that a store writes it down seldom. A clock that leaps is not noted; one that does not contradicts a
+    /// leap.
+    pub fn note(&mut self, now: Timestamp, lifetimes: &Lifetimes) -> bool {
         const MINUTE: Duration = Duration::from_secs(60);
-        if !self.is_within(now, leap) || now < self.latest + MINUTE {
+        if !self.is_within(now, lifetimes) {
             return false;
         }
-        self.latest = now;
-        true
+        let moves = now >= self.latest + MINUTE;
+        if moves {
+            self.latest = now;
+        }
+        self.leaped_to.take().is_some() || moves
     }
 
     /// Decides whether a sweep believes the clock. If not, by how much it is ahead.
     ///
-    /// `since_leap` is the time by the stopwatch of this process since it first found the clock ahead; none where it has not.
+    /// `since_leap` is the time by the stopwatch of this process since it first saw the leap that is kept here; none where it
+    /// has not. [`LeapWatch`] keeps it.
     ///
     /// # Errors
     ///
@@ -330,13 +339,15 @@ impl SweepClock {
     pub fn believe(
         &mut self,
         now: Timestamp,
-        leap: Duration,
+        lifetimes: &Lifetimes,
         since_leap: Option<Duration>,
     ) -> Result<(), Duration> {
-        if !self.is_within(now, leap) {
+        if !self.is_within(now, lifetimes) {
+            let lasting = lifetimes.clock_leap.max(lifetimes.in_flight);
             let first = *self.leaped_to.get_or_insert(now);
-            let has_stayed = now >= first + leap && since_leap.is_none_or(|since| since >= leap);
-            if !has_stayed {
+            let has_lasted =
+                now >= first + lasting && since_leap.is_none_or(|since| since >= lasting);
+            if !has_lasted {
                 return Err(self.latest.distance(now));
             }
         }
@@ -345,8 +356,50 @@ impl SweepClock {
         Ok(())
     }
 
-    fn is_within(&self, now: Timestamp, leap: Duration) -> bool {
-        self.latest == Timestamp::default() || now <= self.latest + leap
+    fn is_within(&self, now: Timestamp, lifetimes: &Lifetimes) -> bool {
+        self.latest == Timestamp::default() || now <= self.latest + lifetimes.clock_leap
+    }
+}
+
+/// How long a process has seen a clock ahead, by its stopwatch: beside a store, and gone with the process.
+///
+/// ```
+/// use std::time::Duration;
+/// use annul::Timestamp;
+/// use annul::store::Lifetimes;
+/// use annul::store::rules::{LeapWatch, SweepClock};
+///
+/// let (lifetimes, hour) = (Lifetimes::default(), Duration::from_secs(3_600));
+/// let noon = Timestamp::from_unix_seconds(1_700_000_000);
+/// let mut kept = SweepClock { latest: noon, leaped_to: None };
+/// let mut watch = LeapWatch::default();
+/// let mut sweep = |now, elapsed| watch.believe(&mut kept, now, &lifetimes, elapsed);
+/// assert!(sweep(noon + hour * 9, Duration::ZERO).is_err());
+/// assert!(sweep(noon + hour * 10, Duration::from_secs(1)).is_err()); // it has leaped once more
+/// assert!(sweep(noon + hour * 10, hour).is_ok()); // it has stayed there: the machine was off
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LeapWatch(Option<(Timestamp, Duration)>);
+
+impl LeapWatch {
+    /// [`SweepClock::believe`], where `elapsed` is what the stopwatch of this process shows.
+    ///
+    /// # Errors
+    ///
+    /// - By how much the clock is ahead of the latest time: remove nothing.
+    pub fn believe(
+        &mut self,
+        clock: &mut SweepClock,
+        now: Timestamp,
+        lifetimes: &Lifetimes,
+        elapsed: Duration,
+    ) -> Result<(), Duration> {
+        // A leap that began anew, at another node's word, is another leap.
+        let seen = self.0.filter(|(leap, _)| clock.leaped_to == Some(*leap));
+        let since = seen.map(|(_, started)| elapsed.saturating_sub(started));
+        let believed = clock.believe(now, lifetimes, since);
+        self.0 = clock.leaped_to.map(|leap| seen.unwrap_or((leap, elapsed)));
+        believed
     }
 }
 
@@ -394,32 +447,39 @@ mod tests {
 
     #[test]
     fn a_clock_that_leaps_is_not_believed_until_it_has_stayed_there() {
+        let lifetimes = Lifetimes::default().with_in_flight(HOUR * 2);
         let mut clock = SweepClock { latest: START, leaped_to: None };
         let ahead = START + HOUR * 5;
-        assert_eq!(clock.believe(ahead, HOUR, None), Err(HOUR * 5));
+        assert_eq!(clock.believe(ahead, &lifetimes, None), Err(HOUR * 5));
         assert_eq!(clock.latest, START);
-        // An hour later by its own account, and not by the stopwatch.
-        let later = ahead + HOUR;
-        assert!(clock.believe(later, HOUR, Some(HOUR / 2)).is_err());
-        let mut right = clock;
-        assert_eq!(clock.believe(later, HOUR, Some(HOUR)), Ok(()));
+        // It lasts, but not for as long as something may be in flight; or by its own account alone.
+        assert!(clock.believe(ahead + HOUR, &lifetimes, Some(HOUR * 2)).is_err());
+        let later = ahead + HOUR * 2;
+        assert!(clock.believe(later, &lifetimes, Some(HOUR)).is_err());
+        let (mut right, mut contradicted) = (clock, clock);
+        assert_eq!(clock.believe(later, &lifetimes, Some(HOUR * 2)), Ok(()));
         assert_eq!(clock, SweepClock { latest: later, leaped_to: None });
         // Put right before that: forgotten.
-        assert_eq!(right.believe(START + HOUR / 2, HOUR, Some(HOUR)), Ok(()));
-        assert!(right.believe(later, HOUR, None).is_err());
+        assert_eq!(right.believe(START + HOUR / 2, &lifetimes, Some(HOUR * 2)), Ok(()));
+        assert!(right.believe(later, &lifetimes, None).is_err());
         // Behind: it removes what is due by then, and takes nothing back.
-        assert_eq!(right.believe(START, HOUR, None), Ok(()));
+        assert_eq!(right.believe(START, &lifetimes, None), Ok(()));
         assert_eq!(right.latest, START + HOUR / 2);
+        // Another node's clock shows the time as it was: the leap begins anew.
+        assert!(contradicted.note(START, &lifetimes));
+        assert!(contradicted.believe(later, &lifetimes, Some(HOUR * 9)).is_err());
+        assert_eq!(contradicted.leaped_to, Some(later));
     }
 
     #[test]
     fn what_is_written_moves_the_latest_time_by_minutes_and_never_by_a_leap() {
+        let lifetimes = Lifetimes::default();
         let mut clock = SweepClock::default();
-        assert!(clock.note(START, HOUR));
-        assert!(!clock.note(START + Duration::from_secs(59), HOUR));
-        assert!(clock.note(START + Duration::from_secs(60), HOUR));
-        assert!(!clock.note(START + HOUR * 2, HOUR));
-        assert!(clock.note(START + HOUR * 2, Duration::MAX));
-        assert!(!clock.note(START, HOUR));
+        assert!(clock.note(START, &lifetimes));
+        assert!(!clock.note(START + Duration::from_secs(59), &lifetimes));
+        assert!(clock.note(START + Duration::from_secs(60), &lifetimes));
+        assert!(!clock.note(START + HOUR * 2, &lifetimes));
+        assert!(clock.note(START + HOUR * 2, &lifetimes.with_clock_leap(Duration::MAX)));
+        assert!(!clock.note(START, &lifetimes));
     }
 }

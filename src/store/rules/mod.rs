@@ -23,4 +23,4 @@ pub mod keys;
 pub(in crate::store) mod lifetime;
 pub mod rotation;
 
-pub use lifetime::{OpenLogins, SweepClock, is_due};
+pub use lifetime::{LeapWatch, OpenLogins, SweepClock, is_due};
