@@ -22,8 +22,8 @@ use std::time::Duration;
 use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
 use annul::policy::CascadePolicy;
 use annul::store::{
-    Issued, Refused, Retention, Rotated, Rotation, Session, Sweep, SweepBudget, TokenLedger,
-    TokenStore,
+    Issued, Lifetimes, Refused, Retention, Rotated, Rotation, Session, Sweep, SweepBudget,
+    TokenLedger, TokenStore,
 };
 use annul::{
     Authority, Cascade, Clock, DigestKey, FakeClock, Grant, MemoryStore, Namespace, NewToken,
@@ -198,7 +198,9 @@ impl World {
         let mut retention = Retention::default();
         retention.access_tokens = REMEMBERED[0];
         retention.refresh_tokens = REMEMBERED[1];
-        let a = MemoryStore::with_key(DigestKey::new(&[7; 32])).with_retention(retention);
+        let lifetimes =
+            Lifetimes::default().with_retention(retention).with_clock_leap(Duration::MAX);
+        let a = MemoryStore::with_key(DigestKey::new(&[7; 32])).with_lifetimes(lifetimes);
         let b = a.namespace(&Namespace::new("tenant-b"));
         Self {
             clock: Arc::new(FakeClock::at(START)),

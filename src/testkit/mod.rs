@@ -7,12 +7,16 @@
 //! # Ten lines
 //!
 //! ```
-//! use annul::store::StoreError;
+//! use std::time::Duration;
+//!
+//! use annul::store::{Lifetimes, StoreError};
 //! use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
 //! use annul::{MemoryStore, Namespace};
 //!
 //! async fn fresh() -> Result<Fixture, StoreError> {
-//!     let store = MemoryStore::new();
+//!     // The cases jump in time, so no clock leaps.
+//!     let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX);
+//!     let store = MemoryStore::new().with_lifetimes(lifetimes);
 //!     let (again, dump) = (store.clone(), store.clone());
 //!     let handle = |store: MemoryStore| {
 //!         Fixture::ledger(store.clone()).sweep(store.clone()).feed(store)

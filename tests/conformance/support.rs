@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
-use annul::store::TokenLedger;
+use annul::store::{Lifetimes, TokenLedger};
 use annul::wire::basic;
 use annul::{
     Authority, FakeClock, Grant, MemoryStore, NewToken, Policy, PresentedToken, Request, Response,
@@ -43,7 +43,9 @@ impl Server {
     }
 
     pub(crate) fn with_policy(policy: impl Into<Policy>) -> Self {
-        let store = Arc::new(MemoryStore::new());
+        // The tests jump in time, and sweep then.
+        let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX);
+        let store = Arc::new(MemoryStore::new().with_lifetimes(lifetimes));
         let clock = Arc::new(FakeClock::at(START));
         let clients = RegisteredClients::new(clients()).clock(Arc::clone(&clock));
         let authority =

@@ -15,8 +15,9 @@ mod rows;
 
 use std::fmt::Debug;
 use std::future::ready;
+use std::time::Duration;
 
-use annul::store::StoreError;
+use annul::store::{Lifetimes, StoreError};
 use annul::testkit::{Ability, Fixture, NotProven, Suite, feed, ledger, store, sweep};
 use annul::{MemoryStore, Namespace};
 
@@ -38,14 +39,19 @@ fn memory(store: &MemoryStore, other: &MemoryStore) -> Fixture {
         .on_threads()
 }
 
+/// The cases jump in time.
+fn fresh() -> MemoryStore {
+    MemoryStore::new().with_lifetimes(Lifetimes::default().with_clock_leap(Duration::MAX))
+}
+
 async fn default_namespace() -> Result<Fixture, StoreError> {
-    let store = MemoryStore::new();
+    let store = fresh();
     let other = store.namespace(&Namespace::new("other"));
     Ok(memory(&store, &other).rounds(400))
 }
 
 async fn another_namespace() -> Result<Fixture, StoreError> {
-    let root = MemoryStore::new();
+    let root = fresh();
     let store = root.namespace(&Namespace::new("tenant"));
     Ok(memory(&store, &root))
 }

@@ -14,10 +14,13 @@ impl Ledger {
         };
         let limit = limit.max(1);
         let last = self.places.last();
-        let to = if from.catches_up() { from.mark } else { last };
+        // Both are places of this feed, which are counted in 64 bits.
+        let place = |place: u128| u64::try_from(place).unwrap_or(last);
+        let (after, mark) = (place(from.after), place(from.mark));
+        let to = if from.catches_up() { mark } else { last };
         let mut found = Vec::new();
-        if from.place < to {
-            let between = (from.place, to);
+        if after < to {
+            let between = (after, to);
             self.tokens.list(between, limit, TargetKind::Token, &mut found);
             self.grants.list(between, limit, TargetKind::Grant, &mut found);
             self.sessions.list(between, limit, TargetKind::Session, &mut found);
@@ -34,10 +37,11 @@ impl Ledger {
         found.retain(|(line, _)| line.place <= next);
         let entries =
             found.into_iter().filter_map(|(line, kind)| self.entry_at(line, kind)).collect();
-        if self.places.lost_to(&from) {
+        if self.places.lost_to(from) {
             return Changes::Gap;
         }
-        Changes::Page(FeedPage::new(entries, from.at(next).cursor(), next < last))
+        let cursor = self.places.cursor(from.at(next.into()));
+        Changes::Page(FeedPage::new(entries, cursor, next < last))
     }
 
     /// The entry of a line, unless it is gone, or has moved to a place that comes later.

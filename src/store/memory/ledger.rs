@@ -1,6 +1,7 @@
 //! The ledger in memory: what was revoked, and when.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -9,12 +10,12 @@ use crate::id::{ClientId, GrantId, SessionId, Subject};
 use crate::revocation::{Actor, Reason, Revocation, Revoked, Target};
 use crate::store::memory::log::{Line, Log, Places};
 use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
-use crate::store::memory::table::{Due, Record, SweepStep, Table};
-use crate::store::{FeedEntry, Retention, Session};
+use crate::store::memory::shared::Shared;
+use crate::store::memory::table::{Record, SweepStep, Table};
+use crate::store::rules::covering;
+use crate::store::rules::covering::{covers, targets_of_login};
+use crate::store::{FeedEntry, Session};
 use crate::token::{Grant, TargetKind, TokenId};
-
-/// The cutoff of every token, for targets that are named once and never again.
-const ANY_TIME: Timestamp = Timestamp::from_unix_millis(0);
 
 /// The entries, a table for each kind of target.
 #[derive(Debug)]
@@ -27,22 +28,24 @@ pub(super) struct Ledger {
     pub(super) clients: Entries<ClientId>,
     pub(super) everything: Entries<()>,
     pub(super) places: Places,
-    /// The latest expiry of any token or session so far, or the time of the last sweep if that is later.
+    /// The latest instant until which any record has been kept so far.
     horizon: AtomicU64,
+    shared: Arc<Shared>,
 }
 
 impl Ledger {
-    pub(super) fn new(keys: &RandomState) -> Self {
+    pub(super) fn new(keys: &RandomState, shared: Arc<Shared>) -> Self {
         Self {
-            tokens: Entries::new(MANY, keys),
-            grants: Entries::new(MANY, keys),
-            sessions: Entries::new(MANY, keys),
-            subjects_at_clients: Entries::new(FEW, keys),
-            subjects: Entries::new(FEW, keys),
-            clients: Entries::new(FEW, keys),
-            everything: Entries::new(1, keys),
+            tokens: Entries::new(TargetKind::Token, MANY, keys),
+            grants: Entries::new(TargetKind::Grant, MANY, keys),
+            sessions: Entries::new(TargetKind::Session, MANY, keys),
+            subjects_at_clients: Entries::new(TargetKind::SubjectAtClient, FEW, keys),
+            subjects: Entries::new(TargetKind::Subject, FEW, keys),
+            clients: Entries::new(TargetKind::Client, FEW, keys),
+            everything: Entries::new(TargetKind::Everything, 1, keys),
             places: Places::new(keys.hash_one("feed")),
             horizon: AtomicU64::new(0),
+            shared,
         }
     }
 
@@ -56,38 +59,40 @@ impl Ledger {
             + self.everything.len()
     }
 
-    /// Says that a token or session expiring then is about to be recorded.
+    /// Says that a record which is kept until then is about to be written.
     ///
-    /// Call it *before* it is recorded and look for covering entries *after*. An entry written meanwhile either has
-    /// seen the new horizon, or is seen by that look: so none is forgotten before the token expires. A session
+    /// Call it *before* it is written and look for covering entries *after*. An entry written meanwhile either has
+    /// seen the new horizon, or is seen by that look: so none is forgotten before the record. A session
     /// counts, because tokens can be asked for in it until it ends, under the login it began with.
-    pub(super) fn expect_until(&self, expiry: Timestamp) {
-        self.horizon.fetch_max(expiry.as_unix_millis(), SeqCst);
+    pub(super) fn expect_until(&self, record_until: Timestamp) {
+        self.horizon.fetch_max(record_until.as_unix_millis(), SeqCst);
     }
 
     /// Writes one entry, or moves its cutoff forward.
     pub(super) fn revoke(&self, revocation: &Revocation) -> Revoked {
+        let lifetimes = self.shared.lifetimes();
+        let recorded_at = revocation.recorded_at().max(self.shared.latest());
         let until = || {
             let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
-            horizon.max(revocation.at()) + Retention::IN_FLIGHT
+            lifetimes.entry_until(horizon, recorded_at)
         };
         let new = NewEntry { revocation, until: &until, places: &self.places };
         match revocation.target() {
-            Target::Token(id) => self.tokens.write_once(id, &new),
-            Target::Grant(id) => self.grants.write_once(id, &new),
-            Target::Session(id) => self.sessions.write_once(id, &new),
+            Target::Token(id) => self.tokens.write(id, &new),
+            Target::Grant(id) => self.grants.write(id, &new),
+            Target::Session(id) => self.sessions.write(id, &new),
             Target::SubjectAtClient(subject, client) => {
-                self.subjects_at_clients.write_latest(&(subject.clone(), client.clone()), &new)
+                self.subjects_at_clients.write(&(subject.clone(), client.clone()), &new)
             }
-            Target::Subject(subject) => self.subjects.write_latest(subject, &new),
-            Target::Client(client) => self.clients.write_latest(client, &new),
-            Target::Everything => self.everything.write_latest(&(), &new),
+            Target::Subject(subject) => self.subjects.write(subject, &new),
+            Target::Client(client) => self.clients.write(client, &new),
+            Target::Everything => self.everything.write(&(), &new),
         }
     }
 
-    /// Which kind of entry covers a token, if any does: the rule of `Target::covers`, one look for each kind.
+    /// Which kind of entry covers a token, if any does: one look for each kind, narrowest first.
     ///
-    /// For a token that was just recorded, `hold` is its expiry: an entry that covers it stays until then. One that
+    /// For a record that was just written, `hold` is until when it is kept: an entry that covers it stays for longer. One that
     /// a sweep was quicker to take does not count.
     pub(super) fn covering(
         &self,
@@ -95,16 +100,18 @@ impl Ledger {
         grant: &Grant,
         hold: Option<Timestamp>,
     ) -> Option<TargetKind> {
+        let hold = hold.map(|record_until| self.outlives(record_until));
         let authenticated_at = grant.authenticated_at();
         let client = grant.client_id();
         let subject = grant.subject_id();
-        if self.tokens.covers(id, ANY_TIME, hold) {
+        if self.tokens.covers(id, authenticated_at, hold) {
             return Some(TargetKind::Token);
         }
-        if self.grants.covers(grant.id(), ANY_TIME, hold) {
+        if self.grants.covers(grant.id(), authenticated_at, hold) {
             return Some(TargetKind::Grant);
         }
-        if grant.session_id().is_some_and(|id| self.sessions.covers(id, ANY_TIME, hold)) {
+        let session = grant.session_id();
+        if session.is_some_and(|id| self.sessions.covers(id, authenticated_at, hold)) {
             return Some(TargetKind::Session);
         }
         if let Some(subject) = subject {
@@ -124,57 +131,91 @@ impl Ledger {
         self.everything.covers(&(), authenticated_at, hold).then_some(TargetKind::Everything)
     }
 
-    /// Keeps the entries that cover the login of a session for as long as the session lasts.
+    /// Keeps the entries that cover a session or its login for longer than its record, which is kept until then.
     ///
     /// Call it *after* [`expect_until`](Self::expect_until). An entry from before the session was prolonged would
     /// otherwise go first, and what is asked for in the session then would live.
-    pub(super) fn hold(&self, session: &Session) {
+    pub(super) fn hold(&self, session: &Session, record_until: Timestamp) {
         let login = session.started_at();
-        let hold = Some(session.expires_at() + Retention::IN_FLIGHT);
-        self.subjects.covers(session.subject(), login, hold);
-        self.everything.covers(&(), login, hold);
-        for client in session.clients() {
-            self.clients.covers(client, login, hold);
-            if self.subjects_at_clients.len() > 0 {
-                let pair = (session.subject().clone(), client.clone());
-                self.subjects_at_clients.covers(&pair, login, hold);
-            }
+        let hold = Some(self.outlives(record_until));
+        self.sessions.covers(session.id(), login, hold);
+        for target in targets_of_login(session) {
+            match target {
+                Target::SubjectAtClient(subject, client) => {
+                    self.subjects_at_clients.covers(&(subject, client), login, hold)
+                }
+                Target::Subject(subject) => self.subjects.covers(&subject, login, hold),
+                Target::Client(client) => self.clients.covers(&client, login, hold),
+                Target::Everything => self.everything.covers(&(), login, hold),
+                Target::Token(_) | Target::Grant(_) | Target::Session(_) => false,
+            };
         }
     }
 
-    pub(super) fn is_logged_out(&self, session: &SessionId) -> bool {
-        self.sessions.covers(session, ANY_TIME, None)
+    pub(super) fn is_logged_out(&self, session: &Session) -> bool {
+        self.sessions.covers(session.id(), session.started_at(), None)
     }
 
-    /// Forgets entries that no token can need any more.
-    pub(super) fn sweep(&self, now: Timestamp, shard: usize, budget: usize) -> SweepStep {
-        // An entry may be stamped last week in a store where nothing lives: what is in flight is in flight from now on.
-        self.expect_until(now);
+    /// Until when an entry is kept that covers a record which was just written.
+    ///
+    /// A sweep that is under way may have found this record's shard without anything due. So the entry also outlives the time
+    /// of that sweep, which was noted before.
+    fn outlives(&self, record_until: Timestamp) -> Timestamp {
+        self.shared.lifetimes().entry_outlives(record_until.max(self.shared.latest()))
+    }
+
+    /// Forgets entries that nothing can need any more, where `needed` says for how long a cutoff or the entry of one token is.
+    ///
+    /// Call it when no record is due at that time.
+    pub(super) fn sweep(&self, now: Timestamp, budget: usize, needed: &impl Needed) -> SweepStep {
+        let places = &self.places;
+        let mut total = SweepStep::default();
         let left = |done: SweepStep| budget.saturating_sub(done.looked_at);
-        let mut total = self.tokens.sweep(now, shard, budget, &self.places);
-        total += self.grants.sweep(now, shard, left(total), &self.places);
-        total += self.sessions.sweep(now, shard, left(total), &self.places);
-        total += self.subjects_at_clients.sweep(now, shard, left(total), &self.places);
-        total += self.subjects.sweep(now, shard, left(total), &self.places);
-        total += self.clients.sweep(now, shard, left(total), &self.places);
-        total += self.everything.sweep(now, shard, left(total), &self.places);
+        let cutoff = |kind, at, until| needed.cutoff_until(kind, at, until);
+        total += self.tokens.sweep(now, left(total), places, |entry| {
+            needed.token_entry_until(&entry.target, entry.until)
+        });
+        total += self.grants.sweep(now, left(total), places, |entry| entry.until);
+        total += self.sessions.sweep(now, left(total), places, |entry| entry.until);
+        total += self.subjects_at_clients.sweep(now, left(total), places, |entry| {
+            cutoff(TargetKind::SubjectAtClient, entry.at, entry.until)
+        });
+        total += self.subjects.sweep(now, left(total), places, |entry| {
+            cutoff(TargetKind::Subject, entry.at, entry.until)
+        });
+        total += self.clients.sweep(now, left(total), places, |entry| {
+            cutoff(TargetKind::Client, entry.at, entry.until)
+        });
+        total += self.everything.sweep(now, left(total), places, |entry| {
+            cutoff(TargetKind::Everything, entry.at, entry.until)
+        });
         total
     }
 
-    pub(super) fn has_due(&self, now: Timestamp, shard: usize) -> bool {
-        self.tokens.has_due(now, shard)
-            || self.grants.has_due(now, shard)
-            || self.sessions.has_due(now, shard)
-            || self.subjects_at_clients.has_due(now, shard)
-            || self.subjects.has_due(now, shard)
-            || self.clients.has_due(now, shard)
-            || self.everything.has_due(now, shard)
+    pub(super) fn has_due(&self, now: Timestamp) -> bool {
+        self.tokens.has_due(now)
+            || self.grants.has_due(now)
+            || self.sessions.has_due(now)
+            || self.subjects_at_clients.has_due(now)
+            || self.subjects.has_due(now)
+            || self.clients.has_due(now)
+            || self.everything.has_due(now)
     }
+}
+
+/// Says for how long an entry is needed, beyond what was written with it.
+pub(super) trait Needed {
+    /// The entry of one token, which was written to be kept until then.
+    fn token_entry_until(&self, id: &TokenId, until: Timestamp) -> Timestamp;
+
+    /// An entry with a cutoff.
+    fn cutoff_until(&self, kind: TargetKind, cutoff: Timestamp, until: Timestamp) -> Timestamp;
 }
 
 /// The entries for one kind of target.
 #[derive(Debug)]
 pub(super) struct Entries<K> {
+    kind: TargetKind,
     shards: Shards<Book<K>>,
     /// How many there are: where there are none, none is looked up.
     count: Count,
@@ -206,7 +247,7 @@ struct Entry<K> {
     hash: u64,
     target: K,
     at: Timestamp,
-    /// The expiry of the longest-lived token it can cover, and [`Retention::IN_FLIGHT`].
+    /// Later than every record that it covers; see [`Lifetimes`](crate::store::Lifetimes).
     until: Timestamp,
     /// In the feed.
     place: u64,
@@ -221,8 +262,9 @@ impl<K> Record for Entry<K> {
 }
 
 impl<K: Clone + Eq + Hash> Entries<K> {
-    fn new(shards: usize, keys: &RandomState) -> Self {
+    fn new(kind: TargetKind, shards: usize, keys: &RandomState) -> Self {
         Self {
+            kind,
             shards: Shards::new(shards, || Book {
                 entries: Table::new(keys.clone()),
                 log: Log::default(),
@@ -236,17 +278,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         self.count.0.load(SeqCst)
     }
 
-    /// An entry for a target that is named once and never again: when it was first named is all there is to say.
-    fn write_once(&self, target: &K, new: &NewEntry<'_>) -> Revoked {
-        self.write(target, new, |_| false)
-    }
-
-    /// An entry for a target that comes back: the later cutoff counts.
-    fn write_latest(&self, target: &K, new: &NewEntry<'_>) -> Revoked {
-        self.write(target, new, |known| known < new.revocation.at())
-    }
-
-    fn write(&self, target: &K, new: &NewEntry<'_>, moves: impl Fn(Timestamp) -> bool) -> Revoked {
+    fn write(&self, target: &K, new: &NewEntry<'_>) -> Revoked {
         let hash = self.keys.hash_one(target);
         let &NewEntry { revocation, until, places } = new;
         let (at, reason) = (revocation.at(), revocation.reason());
@@ -254,14 +286,14 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         let Book { entries, log } = &mut *book;
         if let Some(known) = entries.get_mut(hash, |entry| entry.target == *target) {
             known.until = known.until.max(until());
-            if moves(known.at) {
+            let change = covering::entry(self.kind, Some(known.at), at);
+            if change == covering::Entry::Moves {
                 let (place, actor) = (places.next(), revocation.actor().clone());
                 let (target, until) = (target.clone(), known.until);
                 *known = Entry { hash, target, at, until, place, reason, actor };
                 log.push(place, hash);
-                return Revoked::Newly;
             }
-            return Revoked::Already;
+            return change.outcome();
         }
         // Counted before the horizon is read; see `Ledger::expect_until`.
         self.count.0.fetch_add(1, SeqCst);
@@ -269,7 +301,7 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         let (target, actor) = (target.clone(), revocation.actor().clone());
         entries.insert(Entry { hash, target, at, until, place, reason, actor }, at, until);
         log.push(place, hash);
-        Revoked::Newly
+        covering::Entry::New.outcome()
     }
 
     /// The first `limit` lines of each shard, and one more. Some are of entries that are gone.
@@ -297,39 +329,59 @@ impl<K: Clone + Eq + Hash> Entries<K> {
         Some(FeedEntry::new(target(&entry.target), entry.at, entry.reason, actor, entry.until))
     }
 
-    fn covers(&self, target: &K, granted_at: Timestamp, hold: Option<Timestamp>) -> bool {
+    /// Whether the entry of a target covers what was authenticated then; if so, it is kept until `hold`.
+    fn covers(&self, target: &K, authenticated_at: Timestamp, hold: Option<Timestamp>) -> bool {
         if self.len() == 0 {
             return false;
         }
         let hash = self.keys.hash_one(target);
         let shard = self.shards.of(hash);
-        let is_it = |entry: &Entry<K>| entry.target == *target && granted_at <= entry.at;
+        let is_it = |entry: &Entry<K>| {
+            entry.target == *target && covers(self.kind, entry.at, authenticated_at)
+        };
+        let is_covered = read(shard).entries.get(hash, is_it).is_some();
         match hold {
-            None => read(shard).entries.get(hash, is_it).is_some(),
-            Some(expiry) => write(shard)
-                .entries
-                .get_mut(hash, is_it)
-                .map(|entry| entry.until = entry.until.max(expiry))
-                .is_some(),
+            Some(hold) if is_covered => {
+                let mut book = write(shard);
+                let covering = book.entries.get_mut(hash, is_it);
+                covering.map(|entry| entry.until = entry.until.max(hold)).is_some()
+            }
+            Some(_) | None => is_covered,
         }
     }
 
-    fn sweep(&self, now: Timestamp, shard: usize, budget: usize, places: &Places) -> SweepStep {
-        let decide = |entry: &Entry<K>| Due::after(entry.until, now);
-        let mut book = write(self.shards.at(shard));
-        let gone = |entry: Entry<K>| places.sweep(entry.place);
-        let step = book.entries.sweep(now, budget, decide, gone);
-        if step.removed > 0 {
-            let Book { entries, log } = &mut *book;
-            log.tidy(entries.len(), |line| stands(entries, line));
+    fn sweep(
+        &self,
+        now: Timestamp,
+        budget: usize,
+        places: &Places,
+        needed_until: impl Fn(&Entry<K>) -> Timestamp,
+    ) -> SweepStep {
+        let mut total = SweepStep::default();
+        if self.len() == 0 {
+            return total;
         }
-        drop(book);
-        self.count.0.fetch_sub(step.removed, SeqCst);
-        step
+        for shard in self.shards.iter() {
+            let left = budget.saturating_sub(total.looked_at);
+            if left == 0 {
+                break;
+            }
+            let mut book = write(shard);
+            let gone = |entry: Entry<K>| places.sweep(entry.place);
+            let step = book.entries.sweep(now, left, &needed_until, gone);
+            if step.removed > 0 {
+                let Book { entries, log } = &mut *book;
+                log.tidy(entries.len(), |line| stands(entries, line));
+            }
+            drop(book);
+            self.count.0.fetch_sub(step.removed, SeqCst);
+            total += step;
+        }
+        total
     }
 
-    fn has_due(&self, now: Timestamp, shard: usize) -> bool {
-        read(self.shards.at(shard)).entries.has_due(now)
+    fn has_due(&self, now: Timestamp) -> bool {
+        self.len() > 0 && self.shards.iter().any(|shard| read(shard).entries.has_due(now))
     }
 }
 

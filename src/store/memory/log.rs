@@ -5,25 +5,25 @@
 //! that time holds the lock of its shard until the entry stands, so up to there nothing can be missing.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::store::FeedCursor;
+use crate::store::rules::cursor::{Cursor, Position};
 
 /// Where every entry of one namespace has its place.
 #[derive(Debug)]
 pub(super) struct Places {
     /// Tells this feed from every other: a store in memory begins anew with each process.
-    epoch: u64,
+    epoch: String,
     last: AtomicU64,
     /// The last place that a sweep has taken an entry from.
     swept: AtomicU64,
 }
 
 impl Places {
-    pub(super) const fn new(epoch: u64) -> Self {
-        Self { epoch, last: AtomicU64::new(0), swept: AtomicU64::new(0) }
+    pub(super) fn new(epoch: u64) -> Self {
+        Self { epoch: format!("{epoch:x}"), last: AtomicU64::new(0), swept: AtomicU64::new(0) }
     }
 
     /// The next place. Call it under the lock of the shard that the entry goes to.
@@ -41,57 +41,23 @@ impl Places {
     }
 
     /// Whether something is gone that a reader who came so far has not seen. Call it after the shards were looked at.
-    pub(super) fn lost_to(&self, position: &Position) -> bool {
-        !position.catches_up() && self.swept.load(SeqCst) > position.place
+    pub(super) fn lost_to(&self, position: Position) -> bool {
+        position.has_lost(self.swept.load(SeqCst).into())
     }
 
     /// Where a reader stands, if it is a reader of this feed.
     pub(super) fn position(&self, cursor: Option<&FeedCursor>) -> Option<Position> {
-        let last = self.last();
+        let last = self.last().into();
         let Some(cursor) = cursor else {
-            return Some(Position { epoch: self.epoch, place: 0, mark: last });
+            return Some(Position::start(last));
         };
-        let position = Position::read(cursor)?;
-        (position.epoch == self.epoch && position.place <= last && position.mark <= last)
-            .then_some(position)
-    }
-}
-
-/// How far a reader has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Position {
-    epoch: u64,
-    pub(super) place: u64,
-    /// Where the feed stood when this reader began with nothing. Up to there it asks for what is in force, and misses
-    /// nothing by what is not.
-    pub(super) mark: u64,
-}
-
-impl Position {
-    pub(super) const fn catches_up(&self) -> bool {
-        self.place < self.mark
+        let cursor = Cursor::read(cursor).filter(|cursor| cursor.epoch == self.epoch)?;
+        cursor.only().filter(|position| !position.is_beyond(last))
     }
 
-    pub(super) const fn at(self, place: u64) -> Self {
-        Self { place, ..self }
-    }
-
-    fn read(cursor: &FeedCursor) -> Option<Self> {
-        let mut parts = cursor.as_str().split('.');
-        let epoch = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let place = parts.next()?.parse().ok()?;
-        let mark = parts.next()?.parse().ok()?;
-        parts.next().is_none().then_some(Self { epoch, place, mark })
-    }
-
-    pub(super) fn cursor(&self) -> FeedCursor {
-        FeedCursor::new(self.to_string())
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{}.{}", self.epoch, self.place, self.mark)
+    /// What a reader keeps.
+    pub(super) fn cursor(&self, position: Position) -> FeedCursor {
+        Cursor::new(self.epoch.clone(), vec![position]).to_feed_cursor()
     }
 }
 
@@ -131,15 +97,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written_and_no_other_is() {
+    fn a_cursor_of_another_feed_or_beyond_this_one_is_none() {
         let places = Places::new(0xfeed);
         for _ in 0..9 {
             places.next();
         }
-        let position = Position { epoch: 0xfeed, place: 7, mark: 9 };
-        assert_eq!(places.position(Some(&position.cursor())), Some(position));
+        let position = Position::start(9).at(7);
+        assert_eq!(places.position(Some(&places.cursor(position))), Some(position));
         for foreign in
-            ["", "feed", "feed.7", "feed.7.9.1", "feet.7.9", "fee.7.9", "feed.10.9", "feed.7.10"]
+            ["", "feed.7", "feed.7.9.1.1", "feet.7.9", "fee.7.9", "feed.10.9", "feed.7.10"]
         {
             assert_eq!(places.position(Some(&FeedCursor::new(foreign))), None, "{foreign}");
         }

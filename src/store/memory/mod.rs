@@ -15,6 +15,7 @@ use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 mod feed;
 mod find;
+mod grants;
 mod issue;
 mod ledger;
 mod log;
@@ -24,6 +25,7 @@ mod revoke;
 mod rotate;
 mod session;
 mod shards;
+mod shared;
 mod store;
 mod sweep;
 mod table;
@@ -42,7 +44,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        Ok(self.namespace.revoke(revocation))
+        self.namespace.revoke(revocation)
     }
 }
 
@@ -54,15 +56,15 @@ impl TokenLedger for MemoryStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        self.namespace.issue(&Arc::new(grant), tokens, now, self.root.retention())
+        self.namespace.issue(&Arc::new(grant), tokens, now)
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        self.namespace.rotate(rotation, self.root.retention())
+        self.namespace.rotate(rotation)
     }
 
     async fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.namespace.open_session(session, self.root.retention())
+        self.namespace.open_session(session)
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {

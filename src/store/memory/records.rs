@@ -8,6 +8,7 @@ use crate::id::GrantId;
 use crate::secret::Secret;
 use crate::store::Session;
 use crate::store::memory::table::Record;
+use crate::store::rules::rotation::Generation;
 use crate::token::{Grant, TokenDigest, TokenKind};
 
 /// One token, in forty bytes.
@@ -23,7 +24,7 @@ pub(super) struct TokenRow {
 
 /// The first half of a token's digest. A hundred and twenty-eight bits of a MAC are as unguessable as the token,
 /// and no two of them are alike by accident.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct RowKey {
     pub(super) hash: u64,
     pub(super) rest: u64,
@@ -38,7 +39,7 @@ pub(super) struct Stage(u32);
 pub(super) struct FamilyRow {
     pub(super) grant: GrantId,
     /// The generation of the successors of the last rotation.
-    pub(super) generation: u32,
+    pub(super) generation: Generation,
     pub(super) rotated_at: Timestamp,
     pub(super) latest_expiry: Timestamp,
 }
@@ -48,6 +49,13 @@ pub(super) struct CounterpartRow {
     pub(super) key: RowKey,
     pub(super) counterpart: Arc<Secret>,
     pub(super) expires_at: Timestamp,
+}
+
+impl TokenRow {
+    /// Whether `other`, of the same value, is the same token issued again.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.grant.id() == other.grant.id() && self.stage.kind() == other.stage.kind()
+    }
 }
 
 impl RowKey {
@@ -62,18 +70,13 @@ impl Stage {
     const CONSUMED: u32 = 1 << 31;
     const REFRESH: u32 = 1 << 30;
 
-    /// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no
-    /// grace window covers it.
-    pub(super) const IMPORTED: u32 = Self::REFRESH - 1;
-
-    pub(super) const fn new(kind: TokenKind, generation: u32, consumed: bool) -> Self {
+    pub(super) const fn new(kind: TokenKind, generation: Generation, consumed: bool) -> Self {
         let kind = match kind {
             TokenKind::AccessToken => 0,
             TokenKind::RefreshToken => Self::REFRESH,
         };
         let consumed = if consumed { Self::CONSUMED } else { 0 };
-        // A thousand million rotations of one grant: a century of them at one every three seconds.
-        Self(generation & (Self::REFRESH - 1) | kind | consumed)
+        Self(generation.get() | kind | consumed)
     }
 
     pub(super) const fn consumed(self) -> Self {
@@ -88,8 +91,8 @@ impl Stage {
         if self.0 & Self::REFRESH == 0 { TokenKind::AccessToken } else { TokenKind::RefreshToken }
     }
 
-    pub(super) const fn generation(self) -> u32 {
-        self.0 & (Self::REFRESH - 1)
+    pub(super) const fn generation(self) -> Generation {
+        Generation::new(self.0 & (Self::REFRESH - 1))
     }
 }
 
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn a_stage_keeps_kind_generation_and_consumption_apart() {
         for kind in [TokenKind::AccessToken, TokenKind::RefreshToken] {
-            for generation in [0, 1, Stage::REFRESH - 1] {
+            for generation in [Generation::FIRST, Generation::LAST, Generation::IMPORTED] {
                 let stage = Stage::new(kind, generation, false);
                 assert_eq!((stage.kind(), stage.generation()), (kind, generation));
                 assert!(!stage.is_consumed() && stage.consumed().is_consumed());

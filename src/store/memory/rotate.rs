@@ -3,124 +3,108 @@
 use std::hash::BuildHasher as _;
 
 use crate::clock::Timestamp;
-use crate::id::GrantId;
-use crate::revocation::Revocation;
+use crate::revocation::{Revocation, TargetKind};
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::{FamilyRow, RowKey};
 use crate::store::memory::shards::write;
-use crate::store::{Refused, Retention, Rotated, Rotation, StoreError};
-use crate::token::{NewToken, TokenKind, TokenState};
+use crate::store::rules::issuing::check;
+use crate::store::rules::rotation::{Decision, Family, Generation, Presented, decide};
+use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::token::{NewToken, TokenState};
 
-/// What became of a refresh token that was presented for rotation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Consumption {
-    Expired,
-    /// By this caller, first; its successors are of this generation.
-    First(u32),
-    /// Before, by the same client, a moment ago.
-    InGrace(u32),
-    /// Before.
-    Reused,
+/// What was decided about a token that was presented, and done to it and its family.
+struct Consumption {
+    decision: Decision,
+    /// Of the successors.
+    next: Generation,
+    /// Until when the token is kept now.
+    until: Timestamp,
 }
 
 impl NamespaceState {
-    pub(super) fn rotate(
-        &self,
-        rotation: &Rotation<'_>,
-        retention: Retention,
-    ) -> Result<Rotated, StoreError> {
+    pub(super) fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
+        check(rotation.successors())?;
+        let unknown = Ok(Rotated::Refused(Refused::Unknown));
         let Some(record) = self.find(rotation.presented()) else {
-            return Ok(Rotated::Refused(Refused::Unknown));
+            return unknown;
         };
-        if record.kind() != TokenKind::RefreshToken {
-            return Ok(Rotated::Refused(Refused::NotARefreshToken));
-        }
-        if record.grant().client_id() != rotation.client() {
-            return Ok(Rotated::Refused(Refused::ForeignClient));
-        }
-        if let TokenState::Revoked { by } = record.state() {
-            return Ok(Rotated::Refused(Refused::Revoked { by }));
-        }
+        let covered_by = match record.state() {
+            TokenState::Revoked { by } => Some(by),
+            TokenState::Active | TokenState::Consumed => None,
+        };
+        let key = record.id().digest().map(RowKey::of);
+        let Some(consumption) = key.and_then(|key| self.consume(rotation, key, covered_by)) else {
+            return unknown;
+        };
         let grant = record.grant();
-        let consumption = match record.id().digest() {
-            Some(digest) => self.consume(rotation, RowKey::of(digest), grant.id()),
-            None => Consumption::Expired,
-        };
-        let generation = match consumption {
-            Consumption::First(generation) | Consumption::InGrace(generation) => generation,
-            Consumption::Expired => return Ok(Rotated::Refused(Refused::Expired)),
-            Consumption::Reused => {
+        match consumption.decision {
+            Decision::Refuse(why) => return Ok(Rotated::Refused(why)),
+            Decision::Reuse => {
                 self.ledger.revoke(&Revocation::by_reuse(grant.id().clone(), rotation.now()));
                 return Ok(Rotated::Reused(record));
             }
-        };
+            Decision::First(_) | Decision::InGrace => {}
+        }
         // Covered meanwhile, perhaps alone: then its successors would not be.
-        if let Some(by) = self.ledger.covering(record.id(), grant, None) {
+        if let Some(by) = self.ledger.covering(record.id(), grant, Some(consumption.until)) {
             return Ok(Rotated::Refused(Refused::Revoked { by }));
         }
-        let successors = rotation.successors();
-        let dead =
-            self.issue_generation(grant, successors, generation, rotation.now(), retention)?;
-        Ok(match (dead, consumption) {
-            // Revoked during the rotation: the successors are born dead.
-            (Some(by), _) => Rotated::Refused(Refused::Revoked { by }),
-            (None, Consumption::InGrace(_)) => Rotated::AppliedInGrace(record),
-            (None, Consumption::First(_) | Consumption::Expired | Consumption::Reused) => {
-                Rotated::Applied(record)
-            }
+        let (successors, next) = (rotation.successors(), consumption.next);
+        // Revoked during the rotation: the successors are born dead.
+        if let Some(by) = self.issue_generation(grant, successors, next, rotation.now())? {
+            return Ok(Rotated::Refused(Refused::Revoked { by }));
+        }
+        Ok(match consumption.decision {
+            Decision::InGrace => Rotated::AppliedInGrace(record),
+            Decision::First(_) | Decision::Refuse(_) | Decision::Reuse => Rotated::Applied(record),
         })
     }
 
     /// The compare-and-swap: of all callers with the same token, one finds it unconsumed.
-    fn consume(&self, rotation: &Rotation<'_>, key: RowKey, grant: &GrantId) -> Consumption {
+    fn consume(
+        &self,
+        rotation: &Rotation<'_>,
+        key: RowKey,
+        covered_by: Option<TargetKind>,
+    ) -> Option<Consumption> {
         let now = rotation.now();
         // Token before family, here and in `sweep`.
         let mut rows = write(self.tokens.of(key.hash));
-        let Some(row) = rows.get_mut(key.hash, |row| row.key == key) else {
-            return Consumption::Expired;
-        };
-        let successors = rotation.successors().iter().map(NewToken::expires_at);
-        let latest_expiry = successors.fold(row.expires_at, Timestamp::max);
-        let generation = row.stage.generation() + 1;
+        let row = rows.get_mut(key.hash, |row| row.key == key)?;
+        let grant = row.grant.id();
         let hash = self.keys.hash_one(grant);
         let mut families = write(self.families.of(hash));
-        let family = families.get_mut(hash, |family| family.grant == *grant);
-        if row.stage.is_consumed() {
-            // Only the generation before the present one, only for so long, and only while the token would still
-            // live. Deliberate revocation was looked for before: the window never revives what was revoked.
-            let in_grace = family.filter(|family| {
-                // Without a window none is open, though the clock were set back since.
-                family.generation == generation
-                    && !rotation.grace().is_zero()
-                    && now < family.rotated_at + rotation.grace()
-            });
-            return match in_grace {
-                Some(_) if row.expires_at <= now => Consumption::Expired,
-                Some(family) => {
-                    family.latest_expiry = family.latest_expiry.max(latest_expiry);
-                    Consumption::InGrace(generation)
-                }
-                None => Consumption::Reused,
-            };
-        }
-        if row.expires_at <= now {
-            return Consumption::Expired;
-        }
-        row.stage = row.stage.consumed();
-        match family {
-            Some(family) => {
-                family.latest_expiry = family.latest_expiry.max(latest_expiry);
-                if family.generation < generation {
-                    family.generation = generation;
-                    family.rotated_at = now;
-                }
-            }
-            None => {
-                let grant = grant.clone();
-                let family = FamilyRow { grant, generation, rotated_at: now, latest_expiry };
-                families.insert(family, now, latest_expiry);
+        let known = families.get_mut(hash, |family| family.grant == *grant);
+        let presented = Presented {
+            kind: row.stage.kind(),
+            is_own: row.grant.client_id() == rotation.client(),
+            covered_by,
+            is_consumed: row.stage.is_consumed(),
+            generation: row.stage.generation(),
+            expires_at: row.expires_at,
+        };
+        let family = known
+            .as_deref()
+            .map(|known| Family { generation: known.generation, rotated_at: known.rotated_at });
+        let decision = decide(&presented, family, now, rotation.grace());
+        let successors = rotation.successors().iter().map(NewToken::expires_at);
+        let before = known.as_deref().map_or(row.expires_at, |known| known.latest_expiry);
+        let latest_expiry = successors.fold(before.max(row.expires_at), Timestamp::max);
+        let until = self.shared.lifetimes().family_until(latest_expiry);
+        let family = match decision {
+            Decision::First(family) => Some(family),
+            Decision::InGrace => family,
+            Decision::Refuse(_) | Decision::Reuse => None,
+        };
+        if let Some(Family { generation, rotated_at }) = family {
+            self.ledger.expect_until(until);
+            row.stage = row.stage.consumed();
+            let family = FamilyRow { grant: grant.clone(), generation, rotated_at, latest_expiry };
+            match known {
+                Some(known) => *known = family,
+                None => families.insert(family, now, until),
             }
         }
-        Consumption::First(generation)
+        Some(Consumption { decision, next: presented.generation.next(), until })
     }
 }

@@ -2,36 +2,45 @@
 
 use std::hash::BuildHasher as _;
 
+use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::store::memory::namespace::NamespaceState;
-use crate::store::memory::shards::{read, write};
-use crate::store::{Retention, Session, StoreError};
+use crate::store::memory::shards::{lock, read, write};
+use crate::store::{Session, StoreError};
 
 impl NamespaceState {
-    pub(super) fn open_session(
-        &self,
-        session: Session,
-        retention: Retention,
-    ) -> Result<(), StoreError> {
-        self.ledger.expect_until(session.expires_at());
-        if self.ledger.is_logged_out(session.id()) {
+    pub(super) fn open_session(&self, session: Session) -> Result<(), StoreError> {
+        self.shared.note(session.started_at(), &self.shared.lifetimes());
+        if self.ledger.is_logged_out(&session) {
             return Err(StoreError::conflict("the session was logged out"));
         }
         let hash = self.keys.hash_one(session.id());
         let mut sessions = write(self.sessions.of(hash));
         match sessions.get_mut(hash, |known| known.id() == session.id()) {
             Some(known) => {
-                known.join(&session)?;
-                self.ledger.hold(known);
+                let mut joined = known.clone();
+                joined.join(&session)?;
+                let until = self.expect_session(&joined);
+                *known = joined;
+                self.ledger.hold(known, until);
             }
             None => {
-                let due = session.expires_at() + retention.refresh_tokens;
-                let opened = session.started_at();
-                self.ledger.hold(&session);
-                sessions.insert(session, opened, due);
+                let until = self.expect_session(&session);
+                sessions.insert(session.clone(), session.started_at(), until);
+                self.ledger.hold(&session, until);
             }
         }
         Ok(())
+    }
+
+    /// Says that the record of a session is about to be written, and until when it is kept.
+    fn expect_session(&self, session: &Session) -> Timestamp {
+        let until = self.shared.lifetimes().session_until(session.expires_at());
+        self.ledger.expect_until(until);
+        // A sweep that is under way may forget logins that are over by its time; this one is not among them.
+        let kept = until.max(self.shared.latest());
+        lock(&self.open_logins).add(session.started_at(), kept);
+        until
     }
 
     pub(super) fn session(&self, id: &SessionId) -> Option<Session> {

@@ -1,6 +1,6 @@
 //! One value cut into many, each behind a lock of its own.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many shards a busy table has: more than cores, so that two threads seldom meet.
 pub(super) const MANY: usize = 64;
@@ -23,7 +23,12 @@ impl<T> Shards<T> {
 
     /// The shard of a hash, by other bits than the table inside uses for its buckets and tags.
     pub(super) fn of(&self, hash: u64) -> &RwLock<T> {
-        self.at(usize::try_from(hash >> 40 & 0xffff).unwrap_or_default())
+        self.at(self.index_of(hash))
+    }
+
+    /// The number of that shard.
+    pub(super) fn index_of(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 40 & 0xffff).unwrap_or_default() % self.0.len()
     }
 
     /// The shard of a number, modulo how many there are.
@@ -45,4 +50,9 @@ pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 /// See [`read`].
 pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See [`read`].
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 
+use crate::clock::Stopwatch;
 use crate::id::Namespace;
-use crate::store::Retention;
+use crate::store::Lifetimes;
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::shards::{read, write};
+use crate::store::memory::shared::Shared;
 use crate::token::DigestKey;
 
 /// A store in memory, gone with the process.
@@ -44,7 +46,7 @@ pub struct MemoryStore {
 /// What every namespace shares.
 pub(super) struct Root {
     key: DigestKey,
-    retention: RwLock<Retention>,
+    pub(super) shared: Arc<Shared>,
     pub(super) namespaces: RwLock<BTreeMap<Namespace, Arc<NamespaceState>>>,
     /// Where the next sweep begins.
     pub(super) step: AtomicUsize,
@@ -72,17 +74,33 @@ impl MemoryStore {
     pub fn with_key(key: DigestKey) -> Self {
         let root = Root {
             key,
-            retention: RwLock::default(),
+            shared: Arc::new(Shared::new()),
             namespaces: RwLock::default(),
             step: AtomicUsize::new(0),
         };
         Root::open(&Arc::new(root), &Namespace::default())
     }
 
-    /// Remembers expired tokens for this long, in all namespaces.
+    /// Keeps tokens, sessions and revocations for this long, in all namespaces. Set it before anything is stored.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use annul::MemoryStore;
+    /// use annul::store::Lifetimes;
+    ///
+    /// let lifetimes = Lifetimes::default().with_in_flight(Duration::from_secs(1_800));
+    /// let store = MemoryStore::new().with_lifetimes(lifetimes);
+    /// ```
     #[must_use]
-    pub fn with_retention(self, retention: Retention) -> Self {
-        *write(&self.root.retention) = retention;
+    pub fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
+        self.root.shared.set_lifetimes(lifetimes);
+        self
+    }
+
+    /// Tells a clock that leaps from one that is right, in sweeps, with this stopwatch. For tests.
+    #[must_use]
+    pub fn with_stopwatch(self, stopwatch: impl Stopwatch + 'static) -> Self {
+        self.root.shared.set_stopwatch(Arc::new(stopwatch));
         self
     }
 
@@ -118,14 +136,11 @@ impl MemoryStore {
 impl Root {
     fn open(root: &Arc<Self>, namespace: &Namespace) -> MemoryStore {
         let mut namespaces = write(&root.namespaces);
-        let state = namespaces
-            .entry(namespace.clone())
-            .or_insert_with(|| Arc::new(NamespaceState::new(root.key.for_namespace(namespace))));
+        let state = namespaces.entry(namespace.clone()).or_insert_with(|| {
+            let key = root.key.for_namespace(namespace);
+            Arc::new(NamespaceState::new(key, Arc::clone(&root.shared)))
+        });
         MemoryStore { root: Arc::clone(root), namespace: Arc::clone(state) }
-    }
-
-    pub(super) fn retention(&self) -> Retention {
-        *read(&self.retention)
     }
 }
 

@@ -1,23 +1,29 @@
-//! Forgets what is due, in steps.
+//! Forgets what is due, in steps: records first, and entries of the ledger once no record is due.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
+use crate::store::memory::ledger::Needed;
 use crate::store::memory::namespace::NamespaceState;
-use crate::store::memory::records::TokenRow;
-use crate::store::memory::shards::{MANY, read, write};
+use crate::store::memory::records::{RowKey, TokenRow};
+use crate::store::memory::shards::{MANY, lock, read, write};
 use crate::store::memory::store::Root;
-use crate::store::memory::table::{Due, SweepStep};
-use crate::store::{Retention, SweepBudget, Swept};
+use crate::store::memory::table::{SweepStep, last_minute};
+use crate::store::rules::OpenLogins;
+use crate::store::{Lifetimes, SweepBudget, Swept};
+use crate::token::{Grant, TargetKind, TokenId};
 
-/// How many steps a sweep of one namespace has.
+/// How many steps a sweep of one namespace's records has.
 const STEPS: usize = MANY;
 
 /// Sweeps every namespace, within one budget.
 pub(super) fn sweep(root: &Root, now: Timestamp, budget: SweepBudget) -> Swept {
-    let retention = root.retention();
+    // Noted before any shard is looked at; see `Ledger::covering`.
+    if let Err(ahead) = root.shared.believe(now) {
+        return Swept::held_back(ahead);
+    }
     let namespaces: Vec<Arc<NamespaceState>> = read(&root.namespaces).values().cloned().collect();
     let mut total = SweepStep::default();
     for _ in 0..namespaces.len() * STEPS {
@@ -25,48 +31,60 @@ pub(super) fn sweep(root: &Root, now: Timestamp, budget: SweepBudget) -> Swept {
         if left == 0 {
             break;
         }
-        // Each sweep goes on where the last one stopped, so that no shard is always last.
+        // Each sweep continues where the last one stopped, so that no shard is always last.
         let step = root.step.load(Relaxed);
         let Some(namespace) = namespaces.get(step / STEPS % namespaces.len()) else {
             break;
         };
-        let part = namespace.sweep(now, step % STEPS, left, retention);
+        let part = namespace.sweep_records(now, step % STEPS, left);
         total += part;
         if part.looked_at < left {
             root.step.store(step.wrapping_add(1), Relaxed);
         }
+    }
+    for namespace in &namespaces {
+        let left = budget.max_rows().saturating_sub(total.looked_at);
+        if left == 0 {
+            break;
+        }
+        total += namespace.sweep_entries(now, left);
     }
     let more = namespaces.iter().any(|namespace| namespace.has_due(now));
     Swept::new(total.removed, more)
 }
 
 impl NamespaceState {
-    /// One step: a shard of every table. Locks are held for one table's share of the budget at a time.
-    fn sweep(&self, now: Timestamp, step: usize, budget: usize, retention: Retention) -> SweepStep {
-        let kept = retention.refresh_tokens;
+    /// One step: a shard of every table of records. Locks are held for one table's share of the budget at a time.
+    fn sweep_records(&self, now: Timestamp, step: usize, budget: usize) -> SweepStep {
+        let lifetimes = self.shared.lifetimes();
+        let mut grants: Vec<Arc<Grant>> = Vec::new();
         let mut total = write(self.tokens.at(step)).sweep(
             now,
             budget,
-            |row| self.token_due(row, now, retention),
-            drop,
+            |row| self.row_until(row, &lifetimes),
+            |row| grants.push(row.grant),
         );
-        total += self.ledger.sweep(now, step, budget.saturating_sub(total.looked_at));
+        // Not before the shard of tokens is unlocked: grants come before tokens.
+        for grant in grants {
+            let hash = self.keys.hash_one(grant.id());
+            write(self.grants.of(hash)).release(hash, &grant);
+        }
         total += write(self.families.at(step)).sweep(
             now,
             budget.saturating_sub(total.looked_at),
-            |family| Due::after(family.latest_expiry + kept, now),
+            |family| lifetimes.family_until(family.latest_expiry),
             drop,
         );
         total += write(self.sessions.at(step)).sweep(
             now,
             budget.saturating_sub(total.looked_at),
-            |session| Due::after(session.expires_at() + kept, now),
+            |session| lifetimes.session_until(session.expires_at()),
             drop,
         );
         total += write(self.counterparts.at(step)).sweep(
             now,
             budget.saturating_sub(total.looked_at),
-            |counterpart| Due::after(counterpart.expires_at + kept, now),
+            |counterpart| lifetimes.family_until(counterpart.expires_at),
             |_| {
                 self.counterparts_kept.fetch_sub(1, Relaxed);
             },
@@ -74,27 +92,52 @@ impl NamespaceState {
         total
     }
 
+    /// Entries, unless a record is due: of two that are due, the record goes first, whichever shard it is in.
+    fn sweep_entries(&self, now: Timestamp, budget: usize) -> SweepStep {
+        let has_logins = *lock(&self.open_logins) != OpenLogins::default();
+        if !(has_logins || self.ledger.has_due(now)) || self.has_due_records(now) {
+            return SweepStep::default();
+        }
+        let swept = self.ledger.sweep(now, budget, self);
+        // The records of those sessions are gone.
+        lock(&self.open_logins).remove_due(last_minute(now));
+        swept
+    }
+
     fn has_due(&self, now: Timestamp) -> bool {
-        (0..STEPS).any(|step| {
-            read(self.tokens.at(step)).has_due(now)
-                || self.ledger.has_due(now, step)
-                || read(self.families.at(step)).has_due(now)
-                || read(self.sessions.at(step)).has_due(now)
-                || read(self.counterparts.at(step)).has_due(now)
-        })
+        self.has_due_records(now) || self.ledger.has_due(now)
+    }
+
+    fn has_due_records(&self, now: Timestamp) -> bool {
+        self.tokens.iter().any(|shard| read(shard).has_due(now))
+            || self.families.iter().any(|shard| read(shard).has_due(now))
+            || self.sessions.iter().any(|shard| read(shard).has_due(now))
+            || self.counterparts.iter().any(|shard| read(shard).has_due(now))
     }
 
     /// A consumed refresh token is remembered for as long as its family can live: it may come back.
-    fn token_due(&self, row: &TokenRow, now: Timestamp, retention: Retention) -> Due {
-        let family = if row.stage.is_consumed() {
-            let grant = row.grant.id();
-            let hash = self.keys.hash_one(grant);
-            let families = read(self.families.of(hash));
-            families.get(hash, |family| family.grant == *grant).map(|family| family.latest_expiry)
-        } else {
-            None
+    fn row_until(&self, row: &TokenRow, lifetimes: &Lifetimes) -> Timestamp {
+        let until = lifetimes.token_until(row.stage.kind(), row.expires_at);
+        if row.stage.is_consumed() { until.max(self.family_until(&row.grant)) } else { until }
+    }
+}
+
+impl Needed for NamespaceState {
+    /// The record of a consumed token is kept for longer when its family is prolonged, by a sibling that the entry does not
+    /// cover.
+    fn token_entry_until(&self, id: &TokenId, until: Timestamp) -> Timestamp {
+        let lifetimes = self.shared.lifetimes();
+        let Some(key) = id.digest().map(RowKey::of) else {
+            return until;
         };
-        let needed = row.expires_at.max(family.unwrap_or_default());
-        Due::after(needed + retention.of(row.stage.kind()), now)
+        let rows = read(self.tokens.of(key.hash));
+        let row = rows.get(key.hash, |row| row.key == key);
+        let record_until = row.map(|row| self.row_until(row, &lifetimes));
+        record_until.map_or(until, |record| until.max(lifetimes.entry_outlives(record)))
+    }
+
+    fn cutoff_until(&self, kind: TargetKind, cutoff: Timestamp, until: Timestamp) -> Timestamp {
+        let open_logins = lock(&self.open_logins);
+        self.shared.lifetimes().entry_needed_until(kind, cutoff, until, &open_logins)
     }
 }

@@ -9,27 +9,12 @@ use std::hash::RandomState;
 use hashbrown::HashTable;
 
 use crate::clock::Timestamp;
+use crate::store::rules::is_due;
 
 /// Something kept in a [`Table`].
 pub(super) trait Record {
     /// The hash it is found under: keyed, or the bytes of a keyed digest, so that outsiders cannot choose it.
     fn hash(&self, keys: &RandomState) -> u64;
-}
-
-/// What is to become of a record that is due.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Due {
-    /// Look again at that time.
-    At(Timestamp),
-    /// Forget it.
-    Now,
-}
-
-impl Due {
-    /// Needed until that time.
-    pub(super) fn after(needed: Timestamp, now: Timestamp) -> Self {
-        if needed > now { Self::At(needed) } else { Self::Now }
-    }
 }
 
 /// What one step of a sweep did.
@@ -83,12 +68,15 @@ impl<R: Record> Table<R> {
         self.schedule(hash, now, due);
     }
 
-    /// Looks at up to `budget` records that are due; forgets those that `decide` lets go, and hands them over.
+    /// Looks at up to `budget` records that may be due; forgets those that are not needed any more, and hands them over.
+    ///
+    /// Time is counted in whole minutes here and in [`has_due`](Self::has_due). So once no table of records has anything due,
+    /// none of them holds a record that is needed for no longer than an entry that goes.
     pub(super) fn sweep(
         &mut self,
         now: Timestamp,
         budget: usize,
-        decide: impl Fn(&R) -> Due,
+        needed_until: impl Fn(&R) -> Timestamp,
         mut forgotten: impl FnMut(R),
     ) -> SweepStep {
         let mut step = SweepStep::default();
@@ -98,14 +86,16 @@ impl<R: Record> Table<R> {
             };
             step.looked_at += 1;
             let keys = &self.keys;
-            let goes = |record: &R| record.hash(keys) == hash && decide(record) == Due::Now;
+            let goes = |record: &R| {
+                record.hash(keys) == hash && is_due(needed_until(record), last_minute(now))
+            };
             if let Ok(entry) = self.records.find_entry(hash, goes) {
                 forgotten(entry.remove().0);
                 step.removed += 1;
                 continue;
             }
             let stays = self.records.find(hash, |record| record.hash(keys) == hash);
-            if let Some(Due::At(later)) = stays.map(&decide) {
+            if let Some(later) = stays.map(&needed_until) {
                 self.schedule(hash, now, later);
             }
         }
@@ -145,6 +135,12 @@ impl<R: Record> Table<R> {
     }
 }
 
+/// The last instant of the minute before this one: what is due by then is due in whole minutes.
+pub(super) fn last_minute(now: Timestamp) -> Timestamp {
+    let millis = now.as_unix_millis();
+    Timestamp::from_unix_millis((millis - millis % MINUTE).saturating_sub(1))
+}
+
 /// A minute further than `u32` reaches is eight thousand years away.
 fn minute(time: Timestamp) -> u32 {
     u32::try_from(time.as_unix_millis() / MINUTE).unwrap_or(u32::MAX)
@@ -177,7 +173,7 @@ mod tests {
     }
 
     fn sweep(table: &mut Table<Word>, minute: u64, budget: usize) -> SweepStep {
-        table.sweep(at(minute), budget, |word| Due::after(at(word.2), at(minute)), drop)
+        table.sweep(at(minute), budget, |word| at(word.2), drop)
     }
 
     fn has(table: &Table<Word>, hash: u64, text: &str) -> bool {

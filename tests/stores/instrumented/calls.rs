@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use annul::store::instrumented::{Instrumented, Observer};
 use annul::store::{
-    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
-    SweepBudget, Swept, TokenLedger, TokenStore,
+    Changes, FeedCursor, Issued, Lifetimes, RevocationFeed, Rotated, Rotation, Session, StoreError,
+    Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
 };
 use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
 use annul::{
@@ -147,15 +147,17 @@ fn give_up<T>(call: impl Future<Output = T>) {
     assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
+/// Sweeps here jump in time.
+fn memory() -> MemoryStore {
+    MemoryStore::new().with_lifetimes(Lifetimes::default().with_clock_leap(Duration::MAX))
+}
+
 /// One call of each operation with each of its outcomes; what they are, in order.
 pub(crate) fn a_round(observer: impl Observer + 'static) -> Vec<(&'static str, &'static str)> {
     let stopwatch = Arc::new(FakeClock::at(NOON));
     let fails = Arc::new(AtomicU8::new(0));
-    let engine = Engine {
-        memory: MemoryStore::new(),
-        stopwatch: Arc::clone(&stopwatch),
-        fails: Arc::clone(&fails),
-    };
+    let engine =
+        Engine { memory: memory(), stopwatch: Arc::clone(&stopwatch), fails: Arc::clone(&fails) };
     let store = Instrumented::new(engine, observer).stopwatch(stopwatch);
     let (at, rt) = (PresentedToken::new("at-secret"), PresentedToken::new("rt-secret"));
     let client = ClientId::new("confidential-client");
@@ -254,7 +256,7 @@ async fn a_watched_store_keeps_the_contract() {
         Fixture::ledger(Arc::clone(&store)).sweep(Arc::clone(&store)).feed(store)
     };
     let fresh = || {
-        let memory = MemoryStore::new();
+        let memory = memory();
         let (again, dump) = (memory.clone(), memory.clone());
         let second = Arc::new(Instrumented::new(again, ()));
         let fixture = watch(&memory)

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annul::store::Layered;
+use annul::store::{Layered, Lifetimes};
 use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
 use annul::{FakeClock, MemoryStore, Namespace, Timestamp};
 
@@ -16,7 +16,8 @@ type Layer = Arc<Layered<Slow<MemoryStore>>>;
 /// Each handle is a layer: what another one revoked it would not see at once, so the second handle is the same one.
 /// What was asked of the layers is counted in front of them, and what they asked behind them.
 fn fixture(max_staleness: Duration, before: &Slow<()>, behind: &Slow<()>) -> Fixture {
-    let memory = MemoryStore::new();
+    let memory =
+        MemoryStore::new().with_lifetimes(Lifetimes::default().with_clock_leap(Duration::MAX));
     let clock = Arc::new(FakeClock::at(Timestamp::default()));
     let open = {
         let (clock, before, behind) = (Arc::clone(&clock), before.clone(), behind.clone());
