@@ -17,6 +17,7 @@ impl NamespaceState {
         if matches!(revocation.target(), Target::Token(id) if id.digest().is_none()) {
             return Err(no_such_name());
         }
+        self.shared.note(revocation.recorded_at(), &self.shared.lifetimes());
         let outcome = self.ledger.revoke(revocation);
         // After the entry was written, as `rotate` looks for one after the token was consumed: one of the two sees the other.
         let digest = revocation.token_alone().and_then(TokenId::digest);

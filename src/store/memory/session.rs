@@ -10,7 +10,6 @@ use crate::store::{Session, StoreError};
 
 impl NamespaceState {
     pub(super) fn open_session(&self, session: Session) -> Result<(), StoreError> {
-        self.shared.note(session.started_at(), &self.shared.lifetimes());
         if self.ledger.is_logged_out(&session) {
             return Err(StoreError::conflict("the session was logged out"));
         }
