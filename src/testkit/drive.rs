@@ -13,9 +13,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::thread::Thread;
 
-use crate::testkit::fixture::{Spawn, Task};
+use crate::testkit::proof::NotProven;
 use crate::testkit::random::Random;
-use crate::testkit::suite::NotProven;
+
+/// A task to be run to its end, by whatever the store needs around it.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub(super) type Spawn = Arc<dyn Fn(Task) + Send + Sync>;
 
 /// More awaits than any call has; a future that is still pending then never ends.
 const MOST_POLLS: usize = 2_000;

@@ -11,8 +11,49 @@ use async_trait::async_trait;
 use crate::clock::{FakeClock, Timestamp};
 use crate::store::{RevocationFeed, StoreError, Sweep, TokenLedger, TokenStore};
 use crate::testkit::drive;
-use crate::testkit::suite::{Ability, NotProven, Subject};
+use crate::testkit::drive::{Spawn, Task};
+use crate::testkit::proof::{Ability, NotProven};
 use crate::token::{Grant, NewToken};
+
+/// Makes what a case runs on, an empty one for each case.
+///
+/// Every function without parameters that returns such a future is a subject: most hosts write
+/// `async fn fresh() -> Result<Fixture, StoreError>` and pass `&fresh`.
+///
+/// ```
+/// use annul::MemoryStore;
+/// use annul::store::StoreError;
+/// use annul::testkit::{Fixture, Subject};
+///
+/// async fn fresh() -> Result<Fixture, StoreError> {
+///     Ok(Fixture::ledger(MemoryStore::new()))
+/// }
+///
+/// let subject: &dyn Subject = &fresh;
+/// ```
+#[async_trait]
+pub trait Subject<F = Fixture>: Send + Sync {
+    /// An empty fixture that shares nothing with any made before.
+    ///
+    /// Called at least once by every case, and again and again by those that try something at every await. What it makes
+    /// outside the process (a schema, a folder, a key prefix) belongs into the fixture's guard.
+    ///
+    /// # Errors
+    ///
+    /// - [`StoreError`]: it could not be made; the case is then reported as violated.
+    async fn fresh(&self) -> Result<F, StoreError>;
+}
+
+#[async_trait]
+impl<F, M, R> Subject<F> for M
+where
+    M: Fn() -> R + Send + Sync,
+    R: Future<Output = Result<F, StoreError>> + Send,
+{
+    async fn fresh(&self) -> Result<F, StoreError> {
+        self().await
+    }
+}
 
 /// Puts tokens into a store that only finds and revokes them, as the host's token endpoint does.
 ///
@@ -60,11 +101,6 @@ pub enum Put {
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 type Probe<T> = Arc<dyn Fn() -> Answer<T> + Send + Sync>;
-
-/// A task to be run to its end, by whatever the store needs around it.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-pub(super) type Spawn = Arc<dyn Fn(Task) + Send + Sync>;
 
 /// An empty store, and what else the subject can show of it.
 ///

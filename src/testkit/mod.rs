@@ -91,6 +91,7 @@ pub mod feed;
 mod fixture;
 pub mod ledger;
 mod model;
+mod proof;
 mod random;
 mod scene;
 pub mod store;
@@ -98,5 +99,7 @@ mod suite;
 pub mod sweep;
 pub mod vectors;
 
-pub use fixture::{Fixture, Put, PutToken, Task};
-pub use suite::{Ability, Case, NotProven, Report, Subject, Suite, Violation};
+pub use drive::Task;
+pub use fixture::{Fixture, Put, PutToken, Subject};
+pub use proof::{Ability, NotProven, Violation};
+pub use suite::{Case, Report, Suite};

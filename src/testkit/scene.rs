@@ -16,8 +16,8 @@ use crate::policy::{Cascade, CascadePolicy, Policy};
 use crate::revocation::{Reason, Revocation, Revoked, Target};
 use crate::revoke::handle_revoke;
 use crate::store::{Issued, Rotated, Rotation, Session, SweepBudget, TokenLedger, TokenStore};
-use crate::testkit::fixture::{Fixture, Put};
-use crate::testkit::suite::{Ability, NotProven, Proof, Subject, ensure};
+use crate::testkit::fixture::{Fixture, Put, Subject};
+use crate::testkit::proof::{Ability, NotProven, Proof, ensure};
 use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenRecord, Verdict};
 use crate::wire::request::Request;
 

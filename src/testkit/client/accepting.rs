@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::testkit::client::clients::{Answer, Clients, Login, Offer};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Ability, NotProven, Proof, ensure};
 use crate::testkit::random::Random;
-use crate::testkit::suite::{Ability, NotProven, Proof, Subject, ensure};
 
 /// Let in as itself.
 fn ensure_is(login: &Login, answer: &Answer) -> Proof {

@@ -10,8 +10,8 @@ use crate::client::{
 use crate::id::ClientId;
 use crate::policy::Policy;
 use crate::testkit::drive;
-use crate::testkit::fixture::{Spawn, Task};
-use crate::testkit::suite::{Ability, NotProven};
+use crate::testkit::drive::{Spawn, Task};
+use crate::testkit::proof::{Ability, NotProven};
 use crate::wire::basic;
 use crate::wire::basic::Scratch;
 use crate::wire::form::Form;

@@ -25,11 +25,10 @@
 //! # }
 //! ```
 
+use crate::testkit::suite::suite;
 mod accepting;
 mod clients;
 mod refusing;
-
-use crate::testkit::suite::suite;
 
 pub use clients::{Clients, Login, Offer};
 

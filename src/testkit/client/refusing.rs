@@ -2,8 +2,9 @@
 
 use crate::client::ClientKind;
 use crate::testkit::client::clients::{Answer, Clients, Offer};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::random::Random;
-use crate::testkit::suite::{Proof, Subject, ensure};
 
 /// Not let in, and not for a failure of the registry.
 fn ensure_refused(who: &str, answer: &Answer) -> Proof {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::revocation::Target;
 use crate::testkit::drive::{race, racer, yield_now};
 use crate::testkit::feed::reader::{Reader, feed_of, feeding, grant_of};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{MINUTE, Scene, by_operator};
-use crate::testkit::suite::{Proof, Subject, ensure};
 
 const ENTRIES: usize = 60;
 

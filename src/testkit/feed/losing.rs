@@ -6,10 +6,11 @@ use crate::revocation::Target;
 use crate::store::{FeedCursor, FeedEntry, RevocationFeed};
 use crate::testkit::drive::{awaits, give_up_after, never_completes};
 use crate::testkit::feed::reader::{Reader, feeding, grant_of};
+use crate::testkit::fixture::Subject;
 use crate::testkit::model::IN_FLIGHT;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, by_operator};
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken, TokenState};
 
 pub(super) async fn dropping_a_revocation_at_any_await_never_leaves_it_untold(

@@ -3,13 +3,12 @@
 //!
 //! The hint, [`changed`](crate::store::RevocationFeed::changed), is not looked at: never to be ready is allowed.
 
+use crate::testkit::fixture::Fixture;
+use crate::testkit::suite::suite;
 mod following;
 mod losing;
 mod reader;
 mod telling;
-
-use crate::testkit::fixture::Fixture;
-use crate::testkit::suite::suite;
 
 suite! {
     "RevocationFeed" of Fixture:

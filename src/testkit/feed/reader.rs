@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::revocation::Target;
 use crate::store::{Changes, FeedCursor, FeedEntry, RevocationFeed};
-use crate::testkit::fixture::Fixture;
+use crate::testkit::fixture::{Fixture, Subject};
+use crate::testkit::proof::{NotProven, ensure};
 use crate::testkit::scene::Scene;
-use crate::testkit::suite::{NotProven, Subject, ensure};
 
 /// More pages than any case has entries; a feed that always says "more" would keep it for ever.
 const MOST_PAGES: usize = 20_000;

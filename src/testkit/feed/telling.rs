@@ -6,8 +6,9 @@ use crate::policy::Cascade;
 use crate::revocation::{Actor, Reason, Revocation, Target};
 use crate::store::Rotated;
 use crate::testkit::feed::reader::{Reader, feeding, grant_of};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::scene::{DAY, HOUR, MINUTE, Told, endpoint, revoke_at, targets_of};
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{NewToken, PresentedToken};
 
 pub(super) async fn each_revocation_is_told_as_it_was_made(subject: &dyn Subject) -> Proof {

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use crate::policy::Cascade;
 use crate::revocation::{Revocation, Revoked, Target};
 use crate::store::{Refused, Rotated, StoreError, TokenLedger, TokenStore};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::scene::{
     DAY, MILLI, MINUTE, Scene, Seen, Told, endpoint, exchange, exchange_as, revoke_at,
     targets_beyond_a_token,
 };
-use crate::testkit::suite::{Proof, Subject, ensure};
 use crate::token::{NewToken, PresentedToken, TargetKind, TokenKind, TokenRecord, TokenTypeHint};
 
 const NO_GRACE: Duration = Duration::ZERO;

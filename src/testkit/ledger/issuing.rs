@@ -3,8 +3,9 @@
 use crate::revocation::Target;
 use crate::store::{Issued, StoreErrorKind};
 use crate::testkit::drive::{awaits, give_up_after, never_completes};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, Seen, targets_beyond_a_token};
-use crate::testkit::suite::{Proof, Subject, ensure};
 use crate::token::{NewToken, PresentedToken};
 
 pub(super) async fn issuing_says_whether_the_tokens_are_live(subject: &dyn Subject) -> Proof {

@@ -9,12 +9,13 @@ use crate::policy::Cascade;
 use crate::revocation::{Revocation, Revoked, Target};
 use crate::store::{Refused, Rotated, StoreError, StoreErrorKind, TokenStore};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
     DAY, HOUR, MINUTE, Scene, Seen, Told, by_operator, endpoint, exchange, revoke_at,
     targets_beyond_a_token,
 };
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 
 const RACERS: usize = 4;

@@ -6,9 +6,10 @@ use crate::id::SessionId;
 use crate::revocation::Target;
 use crate::store::{Issued, Session, StoreErrorKind};
 use crate::testkit::drive::{race, racer};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{DAY, HOUR, Scene};
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::TargetKind;
 
 async fn known(scene: &Scene, id: &str) -> Result<Session, NotProven> {

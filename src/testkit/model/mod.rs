@@ -8,9 +8,10 @@
 mod steps;
 mod world;
 
+use crate::testkit::fixture::Subject;
 use crate::testkit::model::steps::World;
+use crate::testkit::proof::Proof;
 use crate::testkit::scene::Scene;
-use crate::testkit::suite::{Proof, Subject};
 
 pub(super) use world::IN_FLIGHT;
 

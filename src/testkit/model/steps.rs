@@ -10,11 +10,11 @@ use crate::revocation::Target;
 use crate::store::{Issued, Refused, Rotated, Session, StoreErrorKind, SweepBudget};
 use crate::testkit::model::Steps;
 use crate::testkit::model::world::{Goal, History, Opened, Token};
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
     DAY, HOUR, MILLI, MINUTE, Scene, Seen, Told, endpoint, exchange_as, revoke_at,
 };
-use crate::testkit::suite::{NotProven, Proof, ensure};
 use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenKind};
 
 const CLIENTS: [&str; 2] = ["web", "spa"];

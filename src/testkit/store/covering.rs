@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::policy::Cascade;
 use crate::revocation::{Revoked, Target};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::scene::{
     DAY, HOUR, MILLI, MINUTE, Scene, Seen, by_operator, endpoint, revoke_at,
     targets_beyond_a_token, targets_of,
 };
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken};
 
 /// Grant, client, user, session: everything is shared with some and not with others.

@@ -1,7 +1,8 @@
 //! What `find` says of a token.
 
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, Seen};
-use crate::testkit::suite::{Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken, TokenKind, TokenState, TokenTypeHint};
 
 pub(super) async fn a_token_is_found_as_it_was_put_in(subject: &dyn Subject) -> Proof {

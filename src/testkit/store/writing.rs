@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::revocation::{Revoked, Target};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
     DAY, MINUTE, Scene, Seen, by_operator, ensure_dead, ensure_live, seen, targets_beyond_a_token,
     targets_of,
 };
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken};
 
 const RACERS: usize = 4;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::revocation::Target;
 use crate::store::{Issued, Rotated, Session};
+use crate::testkit::fixture::Subject;
 use crate::testkit::model::IN_FLIGHT;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::scene::{
     DAY, HOUR, MILLI, MINUTE, Scene, Seen, Told, targets_beyond_a_token, targets_of,
 };
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken};
 
 async fn sweeping(subject: &dyn Subject) -> Result<Scene, NotProven> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::revocation::Target;
 use crate::store::SweepBudget;
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
+use crate::testkit::fixture::Subject;
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
     DAY, HOUR, MINUTE, Scene, Seen, by_operator, ensure_live, targets_beyond_a_token,
 };
-use crate::testkit::suite::{NotProven, Proof, Subject, ensure};
 use crate::token::{Grant, NewToken, PresentedToken};
 
 /// Long enough for every store to have forgotten what expired.
