@@ -5,22 +5,20 @@
 //! something, and then allows either answer; until then there is exactly one, but for the name of the revocation where
 //! several cover.
 
+mod history;
+mod issuing;
+mod revoking;
+mod rotating;
 mod steps;
 mod world;
 
 use crate::testkit::fixture::Subject;
-use crate::testkit::model::steps::World;
+use crate::testkit::model::steps::{compare, step};
+use crate::testkit::model::world::{Steps, World};
 use crate::testkit::proof::Proof;
 use crate::testkit::scene::Scene;
 
-pub(super) use world::IN_FLIGHT;
-
-/// What may happen beside issuing, revoking, and time going by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Steps {
-    rotates: bool,
-    sweeps: bool,
-}
+pub(super) use history::IN_FLIGHT;
 
 const STEPS: usize = 200;
 
@@ -49,11 +47,11 @@ async fn run(subject: &dyn Subject, steps: Steps) -> Proof {
         let episodes = scene.fixture.round_count().div_ceil(10);
         let seed = scene.fixture.first_seed().wrapping_add(episode);
         let mut world = World::new(scene, seed, steps);
-        for step in 0..STEPS {
-            let place = |world: &World| format!("seed {seed}, step {step} ({})", world.told());
-            world.step().await.map_err(|unproven| unproven.within(place(&world)))?;
-            let all = step % 20 == 19;
-            world.compare(all).await.map_err(|unproven| unproven.within(place(&world)))?;
+        for n in 0..STEPS {
+            let place = |world: &World| format!("seed {seed}, step {n} ({})", world.told());
+            step(&mut world).await.map_err(|unproven| unproven.within(place(&world)))?;
+            let all = n % 20 == 19;
+            compare(&mut world, all).await.map_err(|unproven| unproven.within(place(&world)))?;
         }
         episode += 1;
         if usize::try_from(episode).unwrap_or(usize::MAX) >= episodes {
