@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::{FakeClock, Timestamp};
-use crate::store::{RevocationFeed, StoreError, Sweep, TokenLedger, TokenStore};
+use crate::store::{Retention, RevocationFeed, StoreError, Sweep, TokenLedger, TokenStore};
 use crate::testkit::drive;
 use crate::testkit::drive::{Spawn, Task};
 use crate::testkit::proof::{Ability, NotProven};
@@ -130,6 +130,7 @@ pub struct Fixture {
     contents: Option<Probe<String>>,
     spawn: Option<Spawn>,
     clock: Option<Arc<FakeClock>>,
+    exact: Option<Retention>,
     start: Timestamp,
     rounds: usize,
     seed: u64,
@@ -187,6 +188,7 @@ impl Fixture {
             contents: None,
             spawn: None,
             clock: None,
+            exact: None,
             start: Timestamp::from_unix_seconds(1_800_000_000),
             rounds: 100,
             seed: 7,
@@ -273,6 +275,18 @@ impl Fixture {
         self
     }
 
+    /// Holds the store to the very answers that the stores of this crate give, where the contract leaves it a choice:
+    /// the models then allow one answer for each token that has not expired, and use [`Fixture::neighbour`] too.
+    ///
+    /// Such a store names the narrowest revocation of those that cover a token. It remembers expired tokens for as long
+    /// as `retention` says, and no longer after a sweep without a limit. It keeps every revocation until the last token
+    /// or session that it has recorded in the namespace has expired.
+    #[must_use]
+    pub const fn exact(mut self, retention: Retention) -> Self {
+        self.exact = Some(retention);
+        self
+    }
+
     /// When every case begins. By default in January 2027, as good as any instant to a store that goes by those that it
     /// is passed; a store with a clock of its own wants the present.
     #[must_use]
@@ -328,18 +342,19 @@ impl Fixture {
         let mut neighbour = *self.neighbour.take().ok_or(NotProven::Lacks(Ability::Namespaces))?;
         // One engine, one time.
         neighbour.start = self.start;
+        neighbour.exact = self.exact;
         Ok(neighbour)
     }
 
     pub(super) async fn open_second_handle(&self) -> Result<Self, NotProven> {
         let opens = self.second_handle.as_ref().ok_or(NotProven::Lacks(Ability::SecondHandle))?;
         let second = opens.fresh().await?;
-        Ok(Self { start: self.start, ..second })
+        Ok(Self { start: self.start, exact: self.exact, ..second })
     }
 
     /// Drops the store and opens its data again; the guards stay.
     pub(super) async fn restart(self) -> Result<Self, NotProven> {
-        let Self { restarting, guards, start, rounds, seed, clock, spawn, .. } = self;
+        let Self { restarting, guards, start, rounds, seed, clock, spawn, exact, .. } = self;
         let Self { store, put, ledger, sweep, feed, neighbour, second_handle, .. } = self;
         let Self { operations, contents, .. } = self;
         let opens = restarting.ok_or(NotProven::Lacks(Ability::Restart))?;
@@ -349,7 +364,7 @@ impl Fixture {
         again.guards.extend(guards);
         again.clock = again.clock.or(clock);
         again.spawn = again.spawn.or(spawn);
-        Ok(Self { start, rounds, seed, restarting: Some(opens), ..again })
+        Ok(Self { start, rounds, seed, exact, restarting: Some(opens), ..again })
     }
 
     pub(super) async fn count_operations(&self) -> Result<u64, NotProven> {
@@ -364,6 +379,10 @@ impl Fixture {
 
     pub(super) const fn spawner(&self) -> Option<&Spawn> {
         self.spawn.as_ref()
+    }
+
+    pub(super) const fn exact_retention(&self) -> Option<Retention> {
+        self.exact
     }
 
     pub(super) const fn start(&self) -> Timestamp {

@@ -12,6 +12,7 @@ use crate::client::{
 };
 use crate::clock::{FakeClock, Timestamp};
 use crate::id::ClientId;
+use crate::logout::handle_logout;
 use crate::policy::{Cascade, CascadePolicy, Policy};
 use crate::revocation::{Reason, Revocation, Revoked, Target};
 use crate::revoke::handle_revoke;
@@ -165,7 +166,16 @@ pub(super) fn endpoint(
     cascade: Cascade,
     now: Timestamp,
 ) -> Authority {
-    let policy = Policy { cascade: CascadePolicy::both(cascade), ..Policy::default() };
+    endpoint_with(store, CascadePolicy::both(cascade), now)
+}
+
+/// The endpoints over a store, with what a client's revocation reaches.
+pub(super) fn endpoint_with(
+    store: impl TokenStore + 'static,
+    cascade: CascadePolicy,
+    now: Timestamp,
+) -> Authority {
+    let policy = Policy { cascade, ..Policy::default() };
     Authority::new(store, Named).policy(policy).clock(FakeClock::at(now))
 }
 
@@ -175,6 +185,14 @@ pub(super) async fn revoke_at(endpoint: &Authority, client: &str, token: &str) -
     let request =
         Request::post(body.as_bytes()).header("content-type", b"application/x-www-form-urlencoded");
     handle_revoke(endpoint, &request).await.status()
+}
+
+/// Logs out with a token at the logout endpoint.
+pub(super) async fn log_out_at(endpoint: &Authority, client: &str, token: &str) {
+    let body = format!("refresh_token={token}&client_id={client}");
+    let request =
+        Request::post(body.as_bytes()).header("content-type", b"application/x-www-form-urlencoded");
+    handle_logout(endpoint, &request).await;
 }
 
 impl Scene {

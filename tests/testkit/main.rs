@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use std::future::ready;
 use std::time::Duration;
 
-use annul::store::{Lifetimes, StoreError};
+use annul::store::{Lifetimes, Retention, StoreError};
 use annul::testkit::{Ability, Fixture, NotProven, Suite, feed, ledger, store, sweep};
 use annul::{MemoryStore, Namespace};
 
@@ -48,6 +48,29 @@ async fn default_namespace() -> Result<Fixture, StoreError> {
     let store = fresh();
     let other = store.namespace(&Namespace::new("other"));
     Ok(memory(&store, &other).rounds(400))
+}
+
+/// With short memories, so that sweeps take much of what the models have made.
+async fn exact() -> Result<Fixture, StoreError> {
+    let mut retention = Retention::default();
+    retention.access_tokens = Duration::from_secs(1_200);
+    retention.refresh_tokens = Duration::from_secs(7_200);
+    let lifetimes = any_clock().with_retention(retention);
+    let store = MemoryStore::new().with_lifetimes(lifetimes);
+    let other = store.namespace(&Namespace::new("other"));
+    Ok(memory(&store, &other).exact(retention).rounds(400))
+}
+
+#[tokio::test]
+async fn the_memory_store_gives_the_exact_answer_of_each_model() {
+    let models = [
+        store::suite().case("a_naive_model_of_tokens_and_revocations_agrees"),
+        ledger::suite().case("a_naive_model_of_exchanges_and_sessions_agrees"),
+        sweep::suite().case("a_naive_model_that_forgets_nothing_agrees"),
+    ];
+    for model in models {
+        model.unwrap().run(&exact).await.unwrap();
+    }
 }
 
 async fn another_namespace() -> Result<Fixture, StoreError> {

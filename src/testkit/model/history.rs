@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::revocation::{Revoked, Target};
+use crate::store::Retention;
 use crate::testkit::scene::{MINUTE, Seen};
 use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenKind};
 
@@ -25,6 +26,8 @@ pub(super) struct Token {
     pub(super) consumed: bool,
     /// A sweep may have taken it.
     pub(super) may_be_gone: bool,
+    /// A sweep has taken it: known in exact mode only.
+    pub(super) is_gone: bool,
     /// It was not active once, so it never is again.
     pub(super) was_dead: bool,
 }
@@ -64,6 +67,10 @@ pub(super) struct History {
     entries: Vec<Entry>,
     /// The latest instant that the store was told of; a revocation has only its cutoff, which may be of last week.
     heard: Timestamp,
+    /// Exact mode: how long the store remembers what has expired.
+    pub(super) exact: Option<Retention>,
+    /// Exact mode: the latest expiry that was recorded. Until then every entry is kept.
+    horizon: Timestamp,
 }
 
 impl Token {
@@ -94,7 +101,7 @@ impl Goal {
         match target {
             Target::Token(_) => false,
             Target::Grant(id) => grant.id() == id,
-            Target::Session(id) => grant.session_id() == Some(id),
+            Target::Session(id) => !grant.is_offline() && grant.session_id() == Some(id),
             Target::SubjectAtClient(subject, client) => {
                 old && grant.subject_id() == Some(subject) && grant.client_id() == client
             }
@@ -106,12 +113,21 @@ impl Goal {
 }
 
 impl History {
-    fn covering<'h>(
-        &'h self,
-        token: Option<usize>,
-        grant: &'h Grant,
-    ) -> impl Iterator<Item = &'h Entry> {
-        self.entries.iter().filter(move |entry| entry.goal.covers(entry.at, token, grant))
+    pub(super) fn new(exact: Option<Retention>) -> Self {
+        Self { exact, ..Self::default() }
+    }
+
+    /// The kinds of entry that a token may be reported as revoked by, and whether one of them is surely there. In exact
+    /// mode, that is the narrowest; one that a sweep may have taken leaves room for the next.
+    fn covering(&self, token: Option<usize>, grant: &Grant) -> (Vec<TargetKind>, bool) {
+        let covers = |entry: &&Entry| entry.goal.covers(entry.at, token, grant);
+        let mut covering: Vec<&Entry> = self.entries.iter().filter(covers).collect();
+        covering.sort_by_key(|entry| narrowness(entry.goal.kind()));
+        let surely = covering.iter().position(|entry| !entry.may_be_gone);
+        if let Some(first) = surely.filter(|_| self.exact.is_some()) {
+            covering.truncate(first + 1);
+        }
+        (covering.iter().map(|entry| entry.goal.kind()).collect(), surely.is_some())
     }
 
     /// Every answer that may be given about a token.
@@ -119,12 +135,11 @@ impl History {
         let Some(token) = self.tokens.get(n) else {
             return Vec::new();
         };
-        let mut allowed = Vec::new();
-        let mut surely_dead = false;
-        for entry in self.covering(Some(n), &token.grant) {
-            allowed.push(Seen::Revoked(entry.goal.kind()));
-            surely_dead |= !entry.may_be_gone;
+        if token.is_gone {
+            return vec![Seen::Unknown];
         }
+        let (covering, surely_dead) = self.covering(Some(n), &token.grant);
+        let mut allowed: Vec<Seen> = covering.into_iter().map(Seen::Revoked).collect();
         if !surely_dead {
             allowed.push(match token {
                 token if token.expires_at <= now => Seen::Expired,
@@ -140,12 +155,12 @@ impl History {
 
     /// Whether an entry surely covers a grant, beyond its single tokens.
     pub(super) fn surely_covers(&self, grant: &Grant) -> bool {
-        self.covering(None, grant).any(|entry| !entry.may_be_gone)
+        self.covering(None, grant).1
     }
 
     /// Whether an entry of this kind covers a grant.
     pub(super) fn may_cover(&self, grant: &Grant, by: TargetKind) -> bool {
-        self.covering(None, grant).any(|entry| entry.goal.kind() == by)
+        self.covering(None, grant).0.contains(&by)
     }
 
     /// Takes the store's word on whether what was just recorded lives, where a sweep may have decided it.
@@ -154,6 +169,13 @@ impl History {
             self.entries.retain(|entry| !entry.goal.covers(entry.at, None, grant));
             return;
         };
+        if self.exact.is_some() {
+            // The store looks for the narrowest first, so those are gone.
+            self.entries.retain(|entry| {
+                narrowness(entry.goal.kind()) >= narrowness(by)
+                    || !entry.goal.covers(entry.at, None, grant)
+            });
+        }
         for entry in &mut self.entries {
             if entry.goal.kind() == by && entry.goal.covers(entry.at, None, grant) {
                 entry.until = entry.until.max(expires_at);
@@ -186,8 +208,14 @@ impl History {
 
     /// What writing this entry may be answered; nothing, where either answer is right.
     pub(super) fn news(&self, goal: &Goal, at: Timestamp) -> Option<Revoked> {
+        let moves = |known: &Entry| narrowness(goal.kind()) > 2 && at > known.at;
         match self.entries.iter().find(|entry| entry.goal == *goal) {
             None => Some(Revoked::Newly),
+            Some(known) if self.exact.is_some() => match (moves(known), known.may_be_gone) {
+                (true, _) => Some(Revoked::Newly),
+                (false, false) => Some(Revoked::Already),
+                (false, true) => None,
+            },
             Some(known) if !known.may_be_gone && at <= known.at => Some(Revoked::Already),
             Some(_) => None,
         }
@@ -198,6 +226,13 @@ impl History {
         self.heard = self.heard.max(now);
     }
 
+    /// A token or a session that lasts until then was recorded.
+    pub(super) fn expect(&mut self, expires_at: Timestamp) {
+        if self.exact.is_some() {
+            self.horizon = self.horizon.max(expires_at);
+        }
+    }
+
     /// Writes an entry. `told` is what the store said of it, where it was asked.
     pub(super) fn revoke(&mut self, goal: Goal, at: Timestamp, told: Option<Revoked>) {
         let tokens = self.tokens.iter().enumerate();
@@ -205,7 +240,8 @@ impl History {
         let sessions = self.sessions.iter().filter(|session| goal.covers(at, None, &session.grant));
         let expiries = tokens.map(|(_, token)| token.expires_at);
         let expiries = expiries.chain(sessions.map(|session| session.expires_at));
-        let until = expiries.fold(at.max(self.heard) + IN_FLIGHT, Timestamp::max);
+        let in_flight = at.max(self.heard).max(self.horizon) + IN_FLIGHT;
+        let until = expiries.fold(in_flight, Timestamp::max);
         match self.entries.iter_mut().find(|entry| entry.goal == goal) {
             None => self.entries.push(Entry { goal, at, until, may_be_gone: false }),
             Some(known) => {
@@ -218,20 +254,24 @@ impl History {
         }
     }
 
-    pub(super) fn swept(&mut self, now: Timestamp) {
+    /// A sweep; `all` where it had no limit.
+    pub(super) fn swept(&mut self, now: Timestamp, all: bool) {
         self.hear(now);
         for entry in &mut self.entries {
             entry.may_be_gone |= entry.until <= now;
         }
         for n in 0..self.tokens.len() {
-            let gone = self.needed_until(n) <= now;
+            let needed = self.needed_until(n);
+            let exact = self.exact.is_some();
             if let Some(token) = self.tokens.get_mut(n) {
-                token.may_be_gone |= gone;
+                token.may_be_gone |= needed <= now;
+                // Stores count in whole minutes: up to one late.
+                token.is_gone |= exact && all && needed + MINUTE <= now;
             }
         }
     }
 
-    /// Its expiry; its family's, once it was exchanged.
+    /// Its expiry; its family's, once it was exchanged. In exact mode, for as long after that as the store says.
     fn needed_until(&self, n: usize) -> Timestamp {
         let Some(token) = self.tokens.get(n) else {
             return Timestamp::MAX;
@@ -241,15 +281,39 @@ impl History {
                 && other.grant.id() == token.grant.id()
                 && (other.generation > 0 || other.consumed)
         });
-        family.map(|other| other.expires_at).fold(token.expires_at, Timestamp::max)
+        let expiry = family.map(|other| other.expires_at).fold(token.expires_at, Timestamp::max);
+        expiry + self.exact.map(|retention| retention.of(token.kind)).unwrap_or_default()
+    }
+
+    /// Every target that was revoked, but for single tokens.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.entries.iter().filter_map(|entry| match &entry.goal {
+            Goal::Other(target) => Some(target),
+            Goal::Token(_) => None,
+        })
     }
 
     /// The refresh tokens of a grant that came out of exchanges.
     pub(super) fn successors<'h>(&'h self, grant: &'h Grant) -> impl Iterator<Item = &'h Token> {
-        self.tokens.iter().filter(move |token| {
-            token.grant.id() == grant.id()
-                && token.generation > 0
-                && token.kind == TokenKind::RefreshToken
-        })
+        self.family(grant).filter(|token| token.kind == TokenKind::RefreshToken)
+    }
+
+    /// All tokens of a grant that came out of exchanges.
+    pub(super) fn family<'h>(&'h self, grant: &'h Grant) -> impl Iterator<Item = &'h Token> {
+        let of_grant = |token: &&Token| token.grant.id() == grant.id() && token.generation > 0;
+        self.tokens.iter().filter(of_grant)
+    }
+}
+
+/// The order in which the stores of this crate look for what covers a token.
+const fn narrowness(kind: TargetKind) -> usize {
+    match kind {
+        TargetKind::Token => 0,
+        TargetKind::Grant => 1,
+        TargetKind::Session => 2,
+        TargetKind::SubjectAtClient => 3,
+        TargetKind::Subject => 4,
+        TargetKind::Client => 5,
+        TargetKind::Everything => 6,
     }
 }

@@ -4,13 +4,31 @@ use crate::store::{Issued, Session, StoreErrorKind};
 use crate::testkit::model::history::{Opened, Token};
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};
-use crate::testkit::scene::{DAY, HOUR, MINUTE};
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Seen};
 use crate::token::{Grant, NewToken, TokenKind};
 
 const CLIENTS: [&str; 2] = ["web", "spa"];
 const USERS: [&str; 2] = ["alice", "bob"];
 
+/// A grant: now, or in a session that there was before. In exact mode one of three belongs to no session, and some of
+/// those to no user.
 fn login(world: &mut World) -> Grant {
+    let grant = session_login(world);
+    if !world.is_exact() {
+        return grant;
+    }
+    let new = Grant::new(grant.id().clone(), grant.client_id().clone(), world.now);
+    match (world.random.below(9), grant.subject_id().cloned(), grant.session_id().cloned()) {
+        (0, _, _) => new,
+        (1, Some(user), _) => new.subject(user),
+        (2, _, _) => grant.offline(),
+        // Another login in the same session.
+        (3, Some(user), Some(session)) => new.subject(user).session(session),
+        (_, _, _) => grant,
+    }
+}
+
+fn session_login(world: &mut World) -> Grant {
     let client = world.random.pick(&CLIENTS).copied().unwrap_or("web");
     let user = world.random.pick(&USERS).copied().unwrap_or("alice");
     // Now, or into a session that was there before.
@@ -35,8 +53,11 @@ fn login(world: &mut World) -> Grant {
 pub(super) async fn issue(world: &mut World) -> Proof {
     let grant = login(world);
     let lasts = world.random.pick(&[10 * MINUTE, HOUR]).copied().unwrap_or(HOUR);
+    // In exact mode also one that has expired when it is issued, and refresh tokens that outlive few.
+    let short = world.is_exact() && world.random.one_in(2);
+    let (lasts, day) = if short { (lasts - 10 * MINUTE, HOUR) } else { (lasts, DAY) };
     let access = world.new_token(&grant, TokenKind::AccessToken, lasts, 0);
-    let refresh = world.new_token(&grant, TokenKind::RefreshToken, DAY, 0);
+    let refresh = world.new_token(&grant, TokenKind::RefreshToken, day, 0);
     world.say(format!("issue {} and {} of {:?}", access.name, refresh.name, grant.id()));
     record(world, vec![access, refresh]).await
 }
@@ -62,8 +83,18 @@ pub(super) async fn issue_again(world: &mut World) -> Proof {
     };
     let mut again = token.clone();
     again.expires_at = world.now + DAY;
-    world.scene.ledger()?.issue(again.grant.clone(), &[again.as_new()], world.now).await?;
+    let ledger = world.scene.ledger()?;
+    let issued = ledger.issue(again.grant.clone(), &[again.as_new()], world.now).await?;
+    world.history.expect(again.expires_at);
     world.say(format!("issue {} again", again.name));
+    if world.is_exact() {
+        let allowed = world.history.allowed(n, world.now);
+        let right = match issued {
+            Issued::BornDead { by } => allowed.contains(&Seen::Revoked(by)),
+            Issued::Live => allowed.iter().any(|seen| !seen.is_revoked()),
+        };
+        ensure!(right, "`{}`, issued again, is {issued:?}", again.name);
+    }
     Ok(())
 }
 
@@ -95,6 +126,7 @@ async fn record(world: &mut World, tokens: Vec<Token>) -> Proof {
         }
     }
     world.history.hear(world.now);
+    world.history.expect(latest);
     world.history.tokens.extend(tokens);
     Ok(())
 }
@@ -110,10 +142,13 @@ pub(super) async fn open_session(world: &mut World) -> Proof {
     let lasts = world.random.pick(&[HOUR, 3 * DAY]).copied().unwrap_or(HOUR);
     let expires_at = world.now + lasts;
     let client = grant.client_id().clone();
-    let login = grant.authenticated_at();
+    // When the session began, whichever login in it this is.
+    let same = world.history.tokens.iter().find(|token| token.grant.session_id() == Some(id));
+    let login = same.map_or(grant.authenticated_at(), |token| token.grant.authenticated_at());
     let session = Session::new(id.clone(), user.clone(), login, expires_at).client(client.clone());
     world.say(format!("open {id:?} of {user:?} for {lasts:?}"));
     let told = world.scene.ledger()?.open_session(session).await;
+    world.history.expect(expires_at);
     match (told, world.history.logged_out(id)) {
         (Ok(()), Some(true)) => ensure!(false, "a session that was logged out was opened"),
         (Ok(()), Some(false) | None) => {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::Cascade;
+use crate::policy::{Cascade, CascadePolicy};
 use crate::revocation::Target;
 use crate::testkit::model::history::Goal;
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};
-use crate::testkit::scene::{HOUR, MILLI, MINUTE, Seen, endpoint, revoke_at};
-use crate::token::TargetKind;
+use crate::testkit::scene::{
+    HOUR, MILLI, MINUTE, Seen, endpoint, endpoint_with, log_out_at, revoke_at,
+};
+use crate::token::{TargetKind, TokenKind};
 
 pub(super) async fn revoke_by_client(world: &mut World) -> Proof {
     let Some(n) = world.pick(|_| true) else {
@@ -21,22 +23,73 @@ pub(super) async fn revoke_by_client(world: &mut World) -> Proof {
     };
     let foreign = world.random.one_in(4);
     let owner = token.grant.client_id().as_str();
-    let client = if foreign { "stranger" } else { owner };
-    // An exchanged token that is revoked by itself is a story of its own, with a case of its own.
-    let alone = !token.consumed && world.random.one_in(2);
+    let client = if foreign { stranger(world, owner) } else { owner };
+    // A consumed token that is revoked by itself has a case of its own; only in exact mode it is among the steps.
+    let alone = (world.is_exact() || !token.consumed) && world.random.one_in(2);
     let cascade = if alone { Cascade::Token } else { Cascade::Grant };
+    let mut policy = CascadePolicy::both(cascade);
+    if world.is_exact() && world.random.one_in(2) {
+        // What is for the other kind does not matter.
+        let other = if alone { Cascade::Grant } else { Cascade::Token };
+        match token.kind {
+            TokenKind::AccessToken => policy.refresh_token = other,
+            TokenKind::RefreshToken => policy.access_token = other,
+        }
+    }
     world.say(format!("{client} revokes {} ({cascade:?})", token.name));
-    let endpoint = endpoint(Arc::clone(world.scene.fixture.tokens()), cascade, world.now);
+    let endpoint = endpoint_with(Arc::clone(world.scene.fixture.tokens()), policy, world.now);
     let status = revoke_at(&endpoint, client, &token.name).await;
-    let expected = if foreign && seen != Seen::Unknown { 400 } else { 200 };
+    let refused = foreign && client != "public" && seen != Seen::Unknown;
+    let expected = if refused { 400 } else { 200 };
     ensure!(status == expected, "the endpoint answered {status} instead of {expected}");
     if seen != Seen::Unknown && !foreign {
-        let goal = match alone {
-            true => Goal::Token(n),
-            false => Goal::Other(Target::Grant(token.grant.id().clone())),
-        };
-        world.history.revoke(goal, world.now, None);
+        // The endpoint revokes the grant of a consumed token, whatever the policy. Where it found a revoked one the
+        // store does the same.
+        if alone && (!token.consumed || seen.is_revoked()) {
+            world.history.revoke(Goal::Token(n), world.now, None);
+        }
+        if !alone || token.consumed {
+            let of_grant = Goal::Other(Target::Grant(token.grant.id().clone()));
+            world.history.revoke(of_grant, world.now, None);
+        }
     }
+    Ok(())
+}
+
+/// Not the owner; in exact mode also a public client, and another client that has tokens.
+fn stranger(world: &mut World, owner: &str) -> &'static str {
+    if !world.is_exact() {
+        return "stranger";
+    }
+    let all = ["stranger", "public", if owner == "web" { "spa" } else { "web" }];
+    world.random.pick(&all).copied().unwrap_or("stranger")
+}
+
+/// At the logout endpoint, by the owner or by another client.
+pub(super) async fn log_out(world: &mut World) -> Proof {
+    let Some(n) = world.pick(|_| true) else {
+        return Ok(());
+    };
+    let seen = world.look(n).await?;
+    let Some(token) = world.history.tokens.get(n).cloned() else {
+        return Ok(());
+    };
+    let foreign = world.random.one_in(4);
+    let owner = token.grant.client_id().as_str();
+    let client = if foreign { stranger(world, owner) } else { owner };
+    world.say(format!("{client} logs out with {}", token.name));
+    let tokens = Arc::clone(world.scene.fixture.tokens());
+    let endpoint = endpoint(tokens, Cascade::Grant, world.now);
+    log_out_at(&endpoint, client, &token.name).await;
+    if foreign || seen == Seen::Unknown || token.kind != TokenKind::RefreshToken {
+        return Ok(());
+    }
+    let session = token.grant.session_id().filter(|_| !token.grant.is_offline());
+    let target = match session {
+        Some(session) => Target::Session(session.clone()),
+        None => Target::Grant(token.grant.id().clone()),
+    };
+    world.history.revoke(Goal::Other(target), world.now, None);
     Ok(())
 }
 
@@ -68,6 +121,9 @@ pub(super) async fn revoke_by_operator(world: &mut World) -> Proof {
     let earlier =
         world.random.pick(&[Duration::ZERO, Duration::ZERO, MILLI, 2 * MINUTE, HOUR]).copied();
     let at = world.now - earlier.unwrap_or_default();
+    // In exact mode also by a clock that is ahead.
+    let ahead = world.is_exact() && world.random.one_in(4);
+    let at = if ahead { at + HOUR } else { at };
     let alone = target.kind() == TargetKind::Token;
     let goal = if alone { Goal::Token(n) } else { Goal::Other(target.clone()) };
     world.say(format!("revoke {target:?} at {at:?}"));

@@ -21,7 +21,9 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
         return Ok(());
     };
     let foreign = world.random.one_in(8);
-    let client = ClientId::new(if foreign { "stranger" } else { spent.grant.client_id().as_str() });
+    let owner = spent.grant.client_id().as_str();
+    let other = if world.is_exact() && owner == "web" { "spa" } else { "stranger" };
+    let client = ClientId::new(if foreign { other } else { owner });
     let grace = if world.random.one_in(2) { MINUTE } else { Duration::ZERO };
     let next = world.name("t");
     let rotated = {
@@ -45,11 +47,17 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
     let count = generations.len();
     generations.sort_unstable();
     generations.dedup();
-    let vague = spent.may_be_gone || generations.len() < count;
+    let vague = match world.is_exact() {
+        true => world.history.family(&spent.grant).any(|token| token.may_be_gone),
+        false => spent.may_be_gone || generations.len() < count,
+    };
+    let exact = world.is_exact();
     let expired = spent.expires_at <= world.now;
     let right = match (&rotated, seen) {
         (Rotated::Refused(Refused::Unknown), seen) => seen == Seen::Unknown,
         (Rotated::Refused(Refused::ForeignClient), seen) => foreign && seen != Seen::Unknown,
+        (_, seen) if exact && foreign && seen != Seen::Unknown => false,
+        (Rotated::Refused(Refused::Revoked { by }), seen) if exact => seen == Seen::Revoked(*by),
         (Rotated::Refused(Refused::Revoked { .. }), seen) => seen.is_revoked(),
         (_, Seen::Unknown | Seen::Revoked(_)) => false,
         (_, _) if foreign => false,
@@ -77,6 +85,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
             let lives = !world.history.surely_covers(&spent.grant);
             ensure!(lives, "the successors of what was revoked were handed out");
             world.history.settle(&spent.grant, refresh.expires_at, None);
+            world.history.expect(refresh.expires_at);
             world.history.tokens.extend([access, refresh]);
             if let Some(token) = world.history.tokens.get_mut(n) {
                 token.consumed = true;

@@ -1,10 +1,12 @@
 //! A scene, the model's history of it, and the chance that drives both.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::store::Sweep;
 use crate::testkit::model::history::{History, Token};
-use crate::testkit::proof::{NotProven, ensure};
+use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{Scene, Seen};
 use crate::token::{Grant, TokenKind};
@@ -22,6 +24,8 @@ pub(super) struct World {
     pub(super) steps: Steps,
     pub(super) now: Timestamp,
     pub(super) history: History,
+    /// One for all namespaces.
+    sweep: Option<Arc<dyn Sweep>>,
     names: usize,
     /// The last few steps, to understand a violation.
     log: Vec<String>,
@@ -30,15 +34,29 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(scene: Scene, seed: u64, steps: Steps) -> Self {
         let now = scene.start();
+        let exact = scene.fixture.exact_retention();
         Self {
             scene,
             random: Random::new(seed),
             steps,
             now,
-            history: History::default(),
+            history: History::new(exact),
+            sweep: None,
             names: 0,
             log: Vec::new(),
         }
+    }
+
+    pub(super) fn swept_by(self, sweep: Option<Arc<dyn Sweep>>) -> Self {
+        Self { sweep, ..self }
+    }
+
+    pub(super) fn sweeps(&self) -> Result<&Arc<dyn Sweep>, NotProven> {
+        self.sweep.as_ref().map_or_else(|| self.scene.fixture.sweeps(), Ok)
+    }
+
+    pub(super) const fn is_exact(&self) -> bool {
+        self.history.exact.is_some()
     }
 
     pub(super) fn told(&self) -> String {
@@ -80,6 +98,7 @@ impl World {
             generation,
             consumed: false,
             may_be_gone: false,
+            is_gone: false,
             was_dead: false,
         }
     }
@@ -102,6 +121,27 @@ impl World {
         let revived = seen == Seen::Active && token.was_dead;
         ensure!(!revived, "`{}` was dead and is alive again", token.name);
         token.was_dead |= seen != Seen::Active;
+        if self.is_exact() {
+            self.ensure_exact(n, seen, allowed.len()).await?;
+        }
         Ok(seen)
+    }
+
+    /// One answer was allowed until the token expires, and the record is that of the token.
+    async fn ensure_exact(&self, n: usize, seen: Seen, answers: usize) -> Proof {
+        let Some(token) = self.history.tokens.get(n) else {
+            return Ok(());
+        };
+        let vague = answers > 1 && token.expires_at > self.now;
+        ensure!(!vague, "the model has {answers} answers for `{}`", token.name);
+        if seen == Seen::Unknown {
+            return Ok(());
+        }
+        let record = self.scene.record(&token.name).await?;
+        let right = **record.grant() == token.grant
+            && record.kind() == token.kind
+            && record.expires_at() == token.expires_at;
+        ensure!(right, "`{}` is {token:?} and was found as {record:?}", token.name);
+        Ok(())
     }
 }
