@@ -38,6 +38,20 @@ pub(super) enum Seen {
 }
 
 impl Seen {
+    /// A record, judged at `now`.
+    pub(super) fn of(found: Option<&TokenRecord>, now: Timestamp) -> Self {
+        let Some(record) = found else {
+            return Self::Unknown;
+        };
+        match record.clone().verdict(now) {
+            Verdict::Active(_) => Self::Active,
+            Verdict::Consumed => Self::Consumed,
+            Verdict::Expired => Self::Expired,
+            Verdict::Revoked { by } => Self::Revoked(by),
+            Verdict::Unknown => Self::Unknown,
+        }
+    }
+
     pub(super) const fn is_revoked(self) -> bool {
         matches!(self, Self::Revoked(_))
     }
@@ -66,16 +80,8 @@ pub(super) async fn seen(
     token: &str,
     now: Timestamp,
 ) -> Result<Seen, NotProven> {
-    let Some(record) = store.find(PresentedToken::new(token), None).await? else {
-        return Ok(Seen::Unknown);
-    };
-    Ok(match record.verdict(now) {
-        Verdict::Active(_) => Seen::Active,
-        Verdict::Consumed => Seen::Consumed,
-        Verdict::Expired => Seen::Expired,
-        Verdict::Revoked { by } => Seen::Revoked(by),
-        Verdict::Unknown => Seen::Unknown,
-    })
+    let found = store.find(PresentedToken::new(token), None).await?;
+    Ok(Seen::of(found.as_ref(), now))
 }
 
 /// Every token is dead.

@@ -55,7 +55,7 @@ async fn exact() -> Result<Fixture, StoreError> {
     let mut retention = Retention::default();
     retention.access_tokens = Duration::from_secs(1_200);
     retention.refresh_tokens = Duration::from_secs(7_200);
-    let lifetimes = any_clock().with_retention(retention);
+    let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX).with_retention(retention);
     let store = MemoryStore::new().with_lifetimes(lifetimes);
     let other = store.namespace(&Namespace::new("other"));
     Ok(memory(&store, &other).exact(retention).rounds(400))

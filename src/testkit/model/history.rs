@@ -193,6 +193,19 @@ impl History {
         }
     }
 
+    /// Exact mode: a session that is prolonged lasts for all clients in it.
+    pub(super) fn prolong(&mut self, session: &Opened, now: Timestamp) {
+        let Some(retention) = self.exact else {
+            return;
+        };
+        let in_it = self.sessions.iter().filter(|other| {
+            other.id == session.id && other.expires_at + retention.refresh_tokens > now
+        });
+        for other in in_it.cloned().collect::<Vec<_>>() {
+            self.hold(&Opened { expires_at: session.expires_at, ..other });
+        }
+    }
+
     /// Takes out an entry that turned out to be gone.
     pub(super) fn forget(&mut self, session: &SessionId) {
         let goal = Goal::Other(Target::Session(session.clone()));

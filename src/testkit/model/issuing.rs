@@ -144,7 +144,7 @@ pub(super) async fn open_session(world: &mut World) -> Proof {
     let client = grant.client_id().clone();
     // When the session began, whichever login in it this is.
     let same = world.history.tokens.iter().find(|token| token.grant.session_id() == Some(id));
-    let login = same.map_or(grant.authenticated_at(), |token| token.grant.authenticated_at());
+    let login = same.map_or(&grant, |token| &token.grant).authenticated_at();
     let session = Session::new(id.clone(), user.clone(), login, expires_at).client(client.clone());
     world.say(format!("open {id:?} of {user:?} for {lasts:?}"));
     let told = world.scene.ledger()?.open_session(session).await;
@@ -156,6 +156,7 @@ pub(super) async fn open_session(world: &mut World) -> Proof {
             // What a grant made in it would be like; a revocation of one that was made is not over the session.
             let any = Grant::new("", client.clone(), login).subject(user.clone());
             let opened = Opened { id: id.clone(), grant: any.session(id.clone()), expires_at };
+            world.history.prolong(&opened, world.now);
             world.history.hold(&opened);
             world.history.sessions.push(opened);
         }

@@ -8,7 +8,7 @@ use crate::store::{Refused, Rotated};
 use crate::testkit::model::history::{Goal, Token};
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};
-use crate::testkit::scene::{DAY, MINUTE, Seen, Told, exchange_as};
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Seen, Told, exchange_as};
 use crate::token::TokenKind;
 
 pub(super) async fn rotate(world: &mut World) -> Proof {
@@ -24,7 +24,10 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
     let owner = spent.grant.client_id().as_str();
     let other = if world.is_exact() && owner == "web" { "spa" } else { "stranger" };
     let client = ClientId::new(if foreign { other } else { owner });
-    let grace = if world.random.one_in(2) { MINUTE } else { Duration::ZERO };
+    // In exact mode also a window that is longer than some tokens live.
+    let long = world.is_exact() && world.random.one_in(4);
+    let window = if long { 2 * HOUR } else { MINUTE };
+    let grace = if world.random.one_in(2) { window } else { Duration::ZERO };
     let next = world.name("t");
     let rotated = {
         let ledger = world.scene.ledger()?;

@@ -9,7 +9,7 @@ use crate::testkit::model::history::{History, Token};
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{Scene, Seen};
-use crate::token::{Grant, TokenKind};
+use crate::token::{Grant, PresentedToken, TokenKind, TokenRecord};
 
 /// Which steps there are, apart from issuing, revoking and the passing of time.
 #[derive(Clone, Copy, Debug)]
@@ -109,39 +109,36 @@ impl World {
         let Some(token) = self.history.tokens.get_mut(n) else {
             return Ok(Seen::Unknown);
         };
-        let seen = self.scene.seen(&token.name, self.now).await?;
-        let expected: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        let found = self.scene.store().find(PresentedToken::new(&token.name), None).await?;
+        let seen = Seen::of(found.as_ref(), self.now);
         ensure!(
             allowed.contains(&seen),
             "`{}` of {:?} is {seen} and should be {}",
             token.name,
             token.grant,
-            expected.join(" or "),
+            allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
         );
         let revived = seen == Seen::Active && token.was_dead;
         ensure!(!revived, "`{}` was dead and is alive again", token.name);
         token.was_dead |= seen != Seen::Active;
-        if self.is_exact() {
-            self.ensure_exact(n, seen, allowed.len()).await?;
+        if self.history.exact.is_some() {
+            token.ensure_exact(found.as_ref(), allowed.len(), self.now)?;
         }
         Ok(seen)
     }
+}
 
-    /// One answer was allowed until the token expires, and the record is that of the token.
-    async fn ensure_exact(&self, n: usize, seen: Seen, answers: usize) -> Proof {
-        let Some(token) = self.history.tokens.get(n) else {
-            return Ok(());
-        };
-        let vague = answers > 1 && token.expires_at > self.now;
-        ensure!(!vague, "the model has {answers} answers for `{}`", token.name);
-        if seen == Seen::Unknown {
-            return Ok(());
-        }
-        let record = self.scene.record(&token.name).await?;
-        let right = **record.grant() == token.grant
-            && record.kind() == token.kind
-            && record.expires_at() == token.expires_at;
-        ensure!(right, "`{}` is {token:?} and was found as {record:?}", token.name);
+impl Token {
+    /// One answer was allowed until it expires, and the record is its own.
+    fn ensure_exact(&self, found: Option<&TokenRecord>, answers: usize, now: Timestamp) -> Proof {
+        let vague = answers > 1 && self.expires_at > now;
+        ensure!(!vague, "the model has {answers} answers for `{}`", self.name);
+        let right = found.is_none_or(|record| {
+            **record.grant() == self.grant
+                && record.kind() == self.kind
+                && record.expires_at() == self.expires_at
+        });
+        ensure!(right, "{self:?} was found as {found:?}");
         Ok(())
     }
 }
