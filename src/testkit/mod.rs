@@ -10,7 +10,7 @@
 //! use std::time::Duration;
 //!
 //! use annul::store::{Lifetimes, StoreError};
-//! use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
+//! use annul::testkit::{Ability, Fixture, feed, issuance, store, sweep};
 //! use annul::{MemoryStore, Namespace};
 //!
 //! async fn fresh() -> Result<Fixture, StoreError> {
@@ -34,7 +34,7 @@
 //! // It dies with the process, and what it does has no operations to count: the benches measure that.
 //! let lacking = [Ability::Restart, Ability::Operations];
 //! store::suite().run(&fresh).await.assert_held_except_for(&lacking);
-//! ledger::suite().run(&fresh).await.assert_held_except_for(&lacking);
+//! issuance::suite().run(&fresh).await.assert_held_except_for(&lacking);
 //! sweep::suite().run(&fresh).await.assert_held();
 //! feed::suite().run(&fresh).await.assert_held_except_for(&lacking);
 //! # }
@@ -57,7 +57,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), testkit::NotProven> {
 //! let fresh = || std::future::ready(Ok(Fixture::ledger(MemoryStore::new())));
-//! testkit::ledger::a_consumed_token_that_comes_back_ends_its_family(&fresh).await?;
+//! testkit::issuance::a_consumed_token_that_comes_back_ends_its_family(&fresh).await?;
 //!
 //! let case = testkit::store::suite().case("a_hint_never_hides_a_token").unwrap();
 //! println!("{}: {}", case.name(), case.why());
@@ -89,7 +89,7 @@ pub mod client;
 mod drive;
 pub mod feed;
 mod fixture;
-pub mod ledger;
+pub mod issuance;
 mod model;
 mod proof;
 mod random;

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 
 use annul::store::{StoreError, TokenStore};
-use annul::testkit::{Ability, Fixture, NotProven, feed, ledger, store, sweep};
+use annul::testkit::{Ability, Fixture, NotProven, feed, issuance, store, sweep};
 use annul::{MemoryStore, PresentedToken, Revocation, Revoked, TokenRecord, TokenTypeHint};
 use async_trait::async_trait;
 
@@ -13,7 +13,7 @@ use crate::rows::Rows;
 
 #[test]
 fn every_case_has_a_reason_and_a_name_of_its_own() {
-    let all = [store::suite(), ledger::suite(), sweep::suite(), feed::suite()];
+    let all = [store::suite(), issuance::suite(), sweep::suite(), feed::suite()];
     let mut names: Vec<&str> = Vec::new();
     for suite in all {
         for case in suite.cases() {
@@ -39,7 +39,7 @@ async fn what_is_lacking_is_listed_and_fails_whoever_wants_all() {
     report.assert_held_except_for(&[Ability::Sweep]);
     assert!(std::panic::catch_unwind(|| report.assert_held()).is_err());
     // Taking turns is not running beside each other.
-    let outcome = ledger::of_racers_with_one_refresh_token_one_wins(&bare).await;
+    let outcome = issuance::of_racers_with_one_refresh_token_one_wins(&bare).await;
     assert!(matches!(outcome, Err(NotProven::Lacks(Ability::Parallel))));
 }
 

@@ -18,7 +18,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use annul::store::{Lifetimes, Retention, StoreError};
-use annul::testkit::{Ability, Fixture, NotProven, Suite, feed, ledger, store, sweep};
+use annul::testkit::{Ability, Fixture, NotProven, Suite, feed, issuance, store, sweep};
 use annul::{MemoryStore, Namespace};
 
 use crate::bugs::Bug;
@@ -65,7 +65,7 @@ async fn exact() -> Result<Fixture, StoreError> {
 async fn the_memory_store_gives_the_exact_answer_of_each_model() {
     let models = [
         store::suite().case("a_naive_model_of_tokens_and_revocations_agrees"),
-        ledger::suite().case("a_naive_model_of_exchanges_and_sessions_agrees"),
+        issuance::suite().case("a_naive_model_of_exchanges_and_sessions_agrees"),
         sweep::suite().case("a_naive_model_that_forgets_nothing_agrees"),
     ];
     for model in models {
@@ -85,7 +85,7 @@ const OF_MEMORY: [Ability; 2] = [Ability::Operations, Ability::Restart];
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract_in_its_default_namespace() {
     store::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
-    ledger::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
+    issuance::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
     sweep::suite().run(&default_namespace).await.assert_held();
     feed::suite().run(&default_namespace).await.assert_held_except_for(&OF_MEMORY);
 }
@@ -93,7 +93,7 @@ async fn the_memory_store_keeps_the_contract_in_its_default_namespace() {
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract_in_another_namespace() {
     store::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
-    ledger::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
+    issuance::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
     sweep::suite().run(&another_namespace).await.assert_held();
     feed::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
 }
@@ -105,7 +105,7 @@ async fn honest() -> Result<Fixture, StoreError> {
 #[tokio::test]
 async fn a_second_honest_store_keeps_all_of_it() {
     store::suite().run(&honest).await.assert_held();
-    ledger::suite().run(&honest).await.assert_held();
+    issuance::suite().run(&honest).await.assert_held();
     sweep::suite().run(&honest).await.assert_held();
 }
 
@@ -113,13 +113,13 @@ async fn a_second_honest_store_keeps_all_of_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racers_may_run_on_a_runtime() {
     let fresh = || ready(Ok(Rows::fixture(None).spawning(|task| drop(tokio::spawn(task)))));
-    ledger::suite().run(&fresh).await.assert_held();
+    issuance::suite().run(&fresh).await.assert_held();
 }
 
 #[tokio::test]
 async fn racers_may_run_on_a_runtime_with_one_thread() {
     let fresh = || ready(Ok(Rows::fixture(None).spawning(|task| drop(tokio::spawn(task)))));
-    ledger::suite().run(&fresh).await.assert_held();
+    issuance::suite().run(&fresh).await.assert_held();
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_host_with_tables_of_its_own_runs_what_it_has() {
     report.assert_held_except_for(&lacking);
     assert_eq!(report.held().len() + report.not_checked().len(), store::suite().cases().len());
     // What it does not have is not held against it, and not counted as proven either.
-    let report = ledger::suite().run(&host).await;
+    let report = issuance::suite().run(&host).await;
     assert_eq!(report.held().len(), 0, "{report}");
     assert!(report.not_checked().iter().all(|(_, ability)| *ability == Ability::Ledger));
     let report = sweep::suite().run(&host).await;
@@ -190,8 +190,8 @@ async fn each_case_of_the_store_suite_can_fail() {
 }
 
 #[tokio::test]
-async fn each_case_of_the_ledger_suite_can_fail() {
-    each_case_notices(ledger::suite(), bugs::LEDGER, rows).await;
+async fn each_case_of_the_issuance_suite_can_fail() {
+    each_case_notices(issuance::suite(), bugs::LEDGER, rows).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use annul::store::StoreError;
-use annul::testkit::{Fixture, Suite, feed, ledger, store, sweep};
+use annul::testkit::{Fixture, Suite, feed, issuance, store, sweep};
 use annul::{EmbeddedStore, Namespace};
 
 use crate::folder::Folder;
@@ -52,7 +52,7 @@ async fn it_finds_and_revokes_as_promised() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_issues_and_rotates_as_promised() {
-    holds(ledger::suite(), "").await;
+    holds(issuance::suite(), "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn it_tells_its_readers_as_promised() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tenant_is_promised_the_same() {
-    for suite in [store::suite(), ledger::suite(), sweep::suite(), feed::suite()] {
+    for suite in [store::suite(), issuance::suite(), sweep::suite(), feed::suite()] {
         holds(suite, "tenant").await;
     }
 }

@@ -12,7 +12,7 @@ use annul::store::{
     Changes, FeedCursor, Issued, Lifetimes, RevocationFeed, Rotated, Rotation, Session, StoreError,
     Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
 };
-use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
+use annul::testkit::{Ability, Fixture, feed, issuance, store, sweep};
 use annul::{
     ClientId, FakeClock, Grant, MemoryStore, Namespace, NewToken, PresentedToken, Reason,
     Revocation, Revoked, SessionId, Target, Timestamp, TokenRecord, TokenTypeHint,
@@ -273,7 +273,7 @@ async fn a_watched_store_keeps_the_contract() {
     };
     let lacking = [Ability::Operations, Ability::Restart];
     store::suite().run(&fresh).await.assert_held_except_for(&lacking);
-    ledger::suite().run(&fresh).await.assert_held_except_for(&lacking);
+    issuance::suite().run(&fresh).await.assert_held_except_for(&lacking);
     sweep::suite().run(&fresh).await.assert_held();
     feed::suite().run(&fresh).await.assert_held_except_for(&lacking);
     assert!(notes.take().len() > 10_000);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annul::store::{Layered, Lifetimes};
-use annul::testkit::{Ability, Fixture, feed, ledger, store, sweep};
+use annul::testkit::{Ability, Fixture, feed, issuance, store, sweep};
 use annul::{FakeClock, MemoryStore, Namespace, Timestamp};
 
 use crate::slow::Slow;
@@ -47,7 +47,7 @@ async fn the_contract_is_kept(max_staleness: Duration) -> (usize, usize) {
     let fresh = || ready(Ok(fixture(max_staleness, &before, &behind)));
     let lacking = [Ability::Operations];
     store::suite().run(&fresh).await.assert_held_except_for(&lacking);
-    ledger::suite().run(&fresh).await.assert_held_except_for(&lacking);
+    issuance::suite().run(&fresh).await.assert_held_except_for(&lacking);
     sweep::suite().run(&fresh).await.assert_held();
     feed::suite().run(&fresh).await.assert_held();
     (before.finds(), behind.finds())

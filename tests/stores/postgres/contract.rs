@@ -16,7 +16,7 @@ async fn it_finds_and_revokes_as_a_token_store_must() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_issues_and_rotates_as_a_ledger_must() {
-    testkit::ledger::suite().run(&fresh).await.assert_held();
+    testkit::issuance::suite().run(&fresh).await.assert_held();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

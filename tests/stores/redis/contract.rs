@@ -78,7 +78,7 @@ async fn holds_every_contract(engine: Engine) {
     };
     let suites = [
         testkit::store::suite(),
-        testkit::ledger::suite(),
+        testkit::issuance::suite(),
         testkit::sweep::suite(),
         testkit::feed::suite(),
     ];

@@ -1,10 +1,10 @@
 //! The contract of [`TokenLedger`](crate::store::TokenLedger): issue, rotate, sessions.
 //!
-//! Run [`store::suite`](crate::testkit::store::suite) too: a ledger is a store.
+//! Run [`store::suite`](crate::testkit::store::suite) too: what issues is a store.
 
-mod exchanging;
 mod issuing;
 mod racing;
+mod rotating;
 mod sessions;
 
 use crate::testkit::fixture::Fixture;
@@ -28,46 +28,46 @@ suite! {
     issuing::dropping_an_issue_at_any_await_leaves_nothing_beyond_revocation,
 
     /// The ordinary exchange: the old token is consumed, the successors live, in the same grant.
-    exchanging::an_exchange_consumes_the_token_and_its_successors_live,
+    rotating::an_exchange_consumes_the_token_and_its_successors_live,
 
     /// RFC 9700 section 4.14: a rotated-out token that comes back was stolen, or its successor was. The whole family
     /// ends, however long it is and whichever generation came back.
-    exchanging::a_consumed_token_that_comes_back_ends_its_family,
+    rotating::a_consumed_token_that_comes_back_ends_its_family,
 
     /// A client whose answer got lost tries again. Within the window the previous generation is good for that, and no
     /// older one.
-    exchanging::the_grace_window_is_for_the_previous_generation_only,
+    rotating::the_grace_window_is_for_the_previous_generation_only,
 
     /// A window that is prolonged by its use never ends for a thief who keeps using it.
-    exchanging::the_grace_window_ends_on_time,
+    rotating::the_grace_window_ends_on_time,
 
     /// A server's clock is set back by a minute. Whoever grants no window must not grant one for that minute: it is a
     /// thief's.
-    exchanging::a_clock_that_goes_back_opens_no_grace_window,
+    rotating::a_clock_that_goes_back_opens_no_grace_window,
 
     /// What was revoked on purpose is dead, whatever window is open.
-    exchanging::the_grace_window_never_revives_what_was_revoked,
+    rotating::the_grace_window_never_revives_what_was_revoked,
 
     /// Of a token that was consumed elsewhere nobody knows when: no window is open for it.
-    exchanging::an_imported_consumed_token_has_no_grace,
+    rotating::an_imported_consumed_token_has_no_grace,
 
     /// Unknown, expired, an access token, another client's: each is refused as what it is, and nothing is spent by the
     /// attempt. If a stranger could spend a token, it could log its owner out.
-    exchanging::what_cannot_be_exchanged_is_refused_and_not_spent,
+    rotating::what_cannot_be_exchanged_is_refused_and_not_spent,
 
     /// With the grant revoked first, there is nothing to exchange.
-    exchanging::revoking_before_an_exchange_leaves_nothing_live,
+    rotating::revoking_before_an_exchange_leaves_nothing_live,
 
     /// With the exchange first, the revocation covers the successors, though it has never heard of them.
-    exchanging::revoking_after_an_exchange_leaves_nothing_live,
+    rotating::revoking_after_an_exchange_leaves_nothing_live,
 
     /// A client revokes the refresh token that it holds, without cascade, while somebody exchanges it. The endpoint has
     /// looked it up as live; when the entry is written it is spent, and an entry for it alone would let the successors
     /// live.
-    exchanging::revoking_a_token_that_was_exchanged_meanwhile_ends_its_successors,
+    rotating::revoking_a_token_that_was_exchanged_meanwhile_ends_its_successors,
 
     /// Reuse of the first of hundreds of exchanges is found, and ends them all.
-    exchanging::the_first_token_of_a_long_family_still_ends_it,
+    rotating::the_first_token_of_a_long_family_still_ends_it,
 
     /// Both at the same time, on real threads, over and over: whichever wins, nothing is left alive.
     racing::revoking_beside_an_exchange_leaves_nothing_live,
