@@ -117,18 +117,18 @@ pub(super) const fn by_operator(target: Target, at: Timestamp) -> Revocation {
     Revocation::by_operator(target, Reason::Administrative, at)
 }
 
-/// Exchanges `spent`, as client `web`, for the access token `at-NEXT` (ten minutes) and the refresh token `NEXT` (a day).
-pub(super) async fn exchange(
+/// Rotates `spent`, as client `web`, for the access token `at-NEXT` (ten minutes) and the refresh token `NEXT` (a day).
+pub(super) async fn rotate(
     ledger: &dyn TokenLedger,
     spent: &str,
     next: &str,
     now: Timestamp,
     grace: Duration,
 ) -> Result<Rotated, NotProven> {
-    exchange_as(ledger, "web", spent, next, now, grace).await
+    rotate_as(ledger, "web", spent, next, now, grace).await
 }
 
-pub(super) async fn exchange_as(
+pub(super) async fn rotate_as(
     ledger: &dyn TokenLedger,
     client: &str,
     spent: &str,
@@ -296,7 +296,7 @@ impl Scene {
         Ok(self.ledger()?.issue(grant.clone(), &tokens, now).await?)
     }
 
-    /// Grant `g` with refresh token `r1`, exchanged for `r2`, `r3`, … up to `r{generations}`, all at the start. The access
+    /// Grant `g` with refresh token `r1`, rotated for `r2`, `r3`, … up to `r{generations}`, all at the start. The access
     /// tokens are `at-r1`, ….
     pub(super) async fn family(&self, generations: usize) -> Result<Vec<String>, NotProven> {
         let (now, ledger) = (self.start(), self.ledger()?);
@@ -308,22 +308,22 @@ impl Scene {
         let mut names = vec!["at-r1".to_owned(), "r1".to_owned()];
         for n in 1..generations {
             let (spent, next) = (format!("r{n}"), format!("r{}", n + 1));
-            let rotated = exchange(ledger, &spent, &next, now, Duration::ZERO).await?;
+            let rotated = rotate(ledger, &spent, &next, now, Duration::ZERO).await?;
             let applied = matches!(rotated, Rotated::Applied(_));
-            ensure!(applied, "the exchange of a live refresh token came to {}", Told(&rotated));
+            ensure!(applied, "the rotation of a live refresh token came to {}", Told(&rotated));
             names.extend([format!("at-{next}"), next]);
         }
         Ok(names)
     }
 
-    pub(super) async fn exchange(
+    pub(super) async fn rotate(
         &self,
         spent: &str,
         next: &str,
         now: Timestamp,
         grace: Duration,
     ) -> Result<Rotated, NotProven> {
-        exchange(self.ledger()?, spent, next, now, grace).await
+        rotate(self.ledger()?, spent, next, now, grace).await
     }
 
     pub(super) async fn record(&self, token: &str) -> Result<TokenRecord, NotProven> {

@@ -164,7 +164,7 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
         Bug::IssuingOverwrites,
         &[
             "issuing_again_changes_and_revives_nothing",
-            "a_naive_model_of_exchanges_and_sessions_agrees",
+            "a_naive_model_of_rotations_and_sessions_agrees",
         ],
     ),
     (Bug::TakesTokensOver, &["a_token_of_another_grant_is_a_conflict"]),
@@ -176,11 +176,11 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
     (
         Bug::SuccessorsAreAGrantOfTheirOwn,
         &[
-            "an_exchange_consumes_the_token_and_its_successors_live",
-            "revoking_after_an_exchange_leaves_nothing_live",
-            "revoking_beside_an_exchange_leaves_nothing_live",
+            "a_rotation_consumes_the_token_and_its_successors_live",
+            "revoking_after_a_rotation_leaves_nothing_live",
+            "revoking_beside_a_rotation_leaves_nothing_live",
             "the_first_token_of_a_long_family_still_ends_it",
-            "a_naive_model_of_exchanges_and_sessions_agrees",
+            "a_naive_model_of_rotations_and_sessions_agrees",
         ],
     ),
     (
@@ -202,18 +202,18 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
     (Bug::GraceIsProlongedByUse, &["the_grace_window_ends_on_time"]),
     (Bug::GraceBeforeRevocation, &["the_grace_window_never_revives_what_was_revoked"]),
     (Bug::ImportedTokensHaveGrace, &["an_imported_consumed_token_has_no_grace"]),
-    (Bug::AnybodyExchanges, &["what_cannot_be_exchanged_is_refused_and_not_spent"]),
-    (Bug::StrangersSpend, &["what_cannot_be_exchanged_is_refused_and_not_spent"]),
-    (Bug::ExchangesTheDead, &["revoking_before_an_exchange_leaves_nothing_live"]),
+    (Bug::AnybodyExchanges, &["what_cannot_be_rotated_is_refused_and_not_consumed"]),
+    (Bug::StrangersSpend, &["what_cannot_be_rotated_is_refused_and_not_consumed"]),
+    (Bug::ExchangesTheDead, &["revoking_before_a_rotation_leaves_nothing_live"]),
     (
         Bug::RevokesASpentTokenAlone,
         &[
-            "revoking_a_token_that_was_exchanged_meanwhile_ends_its_successors",
-            "revoking_one_token_beside_its_exchange_leaves_nothing_live",
+            "revoking_a_token_that_was_rotated_meanwhile_ends_its_successors",
+            "revoking_one_token_beside_its_rotation_leaves_nothing_live",
         ],
     ),
     (Bug::RemembersAHundredGenerations, &["the_first_token_of_a_long_family_still_ends_it"]),
-    (Bug::DecidesAtIssue, &["revoking_beside_an_exchange_leaves_nothing_live"]),
+    (Bug::DecidesAtIssue, &["revoking_beside_a_rotation_leaves_nothing_live"]),
     (
         Bug::DoesNotCompareAndSwap,
         &[
@@ -221,12 +221,12 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
             "within_the_grace_window_all_racers_are_served",
         ],
     ),
-    (Bug::RecordsBeforeItSpends, &["dropping_an_exchange_at_any_await_fails_closed"]),
-    (Bug::KeepsWhatItHasFound, &["an_exchange_is_seen_by_every_handle_at_once"]),
+    (Bug::RecordsBeforeItSpends, &["dropping_a_rotation_at_any_await_fails_closed"]),
+    (Bug::KeepsWhatItHasFound, &["a_rotation_is_seen_by_every_handle_at_once"]),
     (Bug::ForgetsExchangesAtTheEnd, &["a_consumed_token_stays_consumed_after_a_restart"]),
     (
         Bug::ForgetsTheTenant,
-        &["a_neighbours_exchanges_are_its_own", "a_neighbours_sessions_are_its_own"],
+        &["a_neighbours_rotations_are_its_own", "a_neighbours_sessions_are_its_own"],
     ),
     (Bug::OnlyTheLastTakesPart, &["a_session_collects_its_participants"]),
     (Bug::AnybodyJoins, &["a_session_is_joined_by_its_own_user_only"]),
@@ -234,7 +234,7 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
         Bug::SessionsAreReopened,
         &[
             "a_session_that_was_logged_out_is_spent",
-            "a_naive_model_of_exchanges_and_sessions_agrees",
+            "a_naive_model_of_rotations_and_sessions_agrees",
         ],
     ),
     (Bug::LogoutDeletesTheSession, &["participants_are_known_after_logout"]),

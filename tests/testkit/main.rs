@@ -65,7 +65,7 @@ async fn exact() -> Result<Fixture, StoreError> {
 async fn the_memory_store_gives_the_exact_answer_of_each_model() {
     let models = [
         store::suite().case("a_naive_model_of_tokens_and_revocations_agrees"),
-        issuance::suite().case("a_naive_model_of_exchanges_and_sessions_agrees"),
+        issuance::suite().case("a_naive_model_of_rotations_and_sessions_agrees"),
         sweep::suite().case("a_naive_model_that_forgets_nothing_agrees"),
     ];
     for model in models {

@@ -66,7 +66,7 @@ pub(super) async fn the_end_of_a_family_is_told(subject: &dyn Subject) -> Proof 
     scene.fixture.rotates()?;
     scene.family(3).await?;
     let mut reader = Reader::up_to_date(&*feed).await?;
-    let again = scene.exchange("r1", "r9", scene.start() + HOUR, Duration::ZERO).await?;
+    let again = scene.rotate("r1", "r9", scene.start() + HOUR, Duration::ZERO).await?;
     let reused = matches!(again, Rotated::Reused(_));
     ensure!(reused, "a consumed token came back, and that came to {}", Told(&again));
     reader.read(&*feed).await?;

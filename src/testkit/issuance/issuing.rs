@@ -48,7 +48,7 @@ pub(super) async fn issuing_again_changes_and_revives_nothing(subject: &dyn Subj
         ensure!(after.issued_at() == before.issued_at(), "issuing again moved its time of issue");
     }
     // Consumed.
-    scene.exchange("rt-g", "next", start, MINUTE).await?;
+    scene.rotate("rt-g", "next", start, MINUTE).await?;
     scene.issue_pair(&grant, "g", start).await?;
     let found = scene.seen("rt-g", start).await?;
     ensure!(found == Seen::Consumed, "a consumed token was issued again and is {found}");

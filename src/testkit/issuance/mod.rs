@@ -27,8 +27,8 @@ suite! {
     /// The caller may hang up here as well. Tokens are there or are not, belong to their grant, and end with it.
     issuing::dropping_an_issue_at_any_await_leaves_nothing_beyond_revocation,
 
-    /// The ordinary exchange: the old token is consumed, the successors live, in the same grant.
-    rotating::an_exchange_consumes_the_token_and_its_successors_live,
+    /// The ordinary rotation: the old token is consumed, the successors live, in the same grant.
+    rotating::a_rotation_consumes_the_token_and_its_successors_live,
 
     /// RFC 9700 section 4.14: a rotated-out token that comes back was stolen, or its successor was. The whole family
     /// ends, however long it is and whichever generation came back.
@@ -53,29 +53,29 @@ suite! {
 
     /// Unknown, expired, an access token, another client's: each is refused as what it is, and nothing is spent by the
     /// attempt. If a stranger could spend a token, it could log its owner out.
-    rotating::what_cannot_be_exchanged_is_refused_and_not_spent,
+    rotating::what_cannot_be_rotated_is_refused_and_not_consumed,
 
-    /// With the grant revoked first, there is nothing to exchange.
-    rotating::revoking_before_an_exchange_leaves_nothing_live,
+    /// With the grant revoked first, there is nothing to rotate.
+    rotating::revoking_before_a_rotation_leaves_nothing_live,
 
-    /// With the exchange first, the revocation covers the successors, though it has never heard of them.
-    rotating::revoking_after_an_exchange_leaves_nothing_live,
+    /// With the rotation first, the revocation covers the successors, though it has never heard of them.
+    rotating::revoking_after_a_rotation_leaves_nothing_live,
 
-    /// A client revokes the refresh token that it holds, without cascade, while somebody exchanges it. The endpoint has
+    /// A client revokes the refresh token that it holds, without cascade, while somebody rotates it. The endpoint has
     /// looked it up as live; when the entry is written it is spent, and an entry for it alone would let the successors
     /// live.
-    rotating::revoking_a_token_that_was_exchanged_meanwhile_ends_its_successors,
+    rotating::revoking_a_token_that_was_rotated_meanwhile_ends_its_successors,
 
-    /// Reuse of the first of hundreds of exchanges is found, and ends them all.
+    /// Reuse of the first of hundreds of rotations is found, and ends them all.
     rotating::the_first_token_of_a_long_family_still_ends_it,
 
     /// Both at the same time, on real threads, over and over: whichever wins, nothing is left alive.
-    racing::revoking_beside_an_exchange_leaves_nothing_live,
+    racing::revoking_beside_a_rotation_leaves_nothing_live,
 
-    /// The race of `revoking_a_token_that_was_exchanged_meanwhile_ends_its_successors`, with nobody to arrange it.
-    racing::revoking_one_token_beside_its_exchange_leaves_nothing_live,
+    /// The race of `revoking_a_token_that_was_rotated_meanwhile_ends_its_successors`, with nobody to arrange it.
+    racing::revoking_one_token_beside_its_rotation_leaves_nothing_live,
 
-    /// Two exchanges of one refresh token are two families, one of them a thief's. One wins, the others are the reuse
+    /// Two rotations of one refresh token are two families, one of them a thief's. One wins, the others are the reuse
     /// that ends it.
     racing::of_racers_with_one_refresh_token_one_wins,
 
@@ -85,18 +85,18 @@ suite! {
     /// Two grants given the same token value at once: one owns it, the other is told.
     racing::of_racers_that_issue_one_token_to_two_grants_one_is_told,
 
-    /// Dropped half way, an exchange has happened or has not, or it has spent the token for nothing. It never leaves the
+    /// Dropped half way, a rotation has happened or has not, or it has spent the token for nothing. It never leaves the
     /// old token and a successor both alive.
-    racing::dropping_an_exchange_at_any_await_fails_closed,
+    racing::dropping_a_rotation_at_any_await_fails_closed,
 
-    /// A second handle does not exchange what the first has exchanged, and reuse through either ends the family in both.
-    racing::an_exchange_is_seen_by_every_handle_at_once,
+    /// A second handle does not rotate what the first has rotated, and reuse through either ends the family in both.
+    racing::a_rotation_is_seen_by_every_handle_at_once,
 
     /// Reuse detection that forgets with the process lets a thief wait for the next deployment.
     racing::a_consumed_token_stays_consumed_after_a_restart,
 
     /// The same token values and grants in another namespace are others: they are not spent, reused or revoked along.
-    racing::a_neighbours_exchanges_are_its_own,
+    racing::a_neighbours_rotations_are_its_own,
 
     /// Logout must reach every client of the session, also those that joined late, and it must last as long as the
     /// longest of them asked for.
@@ -117,7 +117,7 @@ suite! {
     /// Another tenant's session of the same name is not open, not joined and not ended.
     sessions::a_neighbours_sessions_are_its_own,
 
-    /// Thousands of random issues, exchanges, reuses, logins and revocations against a model that keeps everything and
+    /// Thousands of random issues, rotations, reuses, logins and revocations against a model that keeps everything and
     /// looks at all of it.
-    model::a_naive_model_of_exchanges_and_sessions_agrees,
+    model::a_naive_model_of_rotations_and_sessions_agrees,
 }

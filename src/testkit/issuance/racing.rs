@@ -1,4 +1,4 @@
-//! Exchanges beside revocations and each other, given up half way, and through other handles.
+//! Rotations beside revocations and each other, given up half way, and through other handles.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::testkit::fixture::Subject;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
-    DAY, HOUR, MINUTE, Scene, Seen, Told, by_operator, endpoint, exchange, revoke_at,
+    DAY, HOUR, MINUTE, Scene, Seen, Told, by_operator, endpoint, revoke_at, rotate,
     targets_beyond_a_token,
 };
 use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
@@ -32,9 +32,7 @@ fn own_target(grant: &Grant, round: usize) -> Option<Target> {
     targets_beyond_a_token(grant).into_iter().nth(round % 4)
 }
 
-pub(super) async fn revoking_beside_an_exchange_leaves_nothing_live(
-    subject: &dyn Subject,
-) -> Proof {
+pub(super) async fn revoking_beside_a_rotation_leaves_nothing_live(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let start = scene.start();
     let mut random = Random::new(scene.fixture.first_seed());
@@ -52,16 +50,16 @@ pub(super) async fn revoking_beside_an_exchange_leaves_nothing_live(
             Ok::<_, NotProven>(None)
         });
         let ledger = scene.shared_ledger()?;
-        let exchanging = {
+        let rotating = {
             let next = next.clone();
-            racer(async move { exchange(&*ledger, &spent, &next, start, MINUTE).await.map(Some) })
+            racer(async move { rotate(&*ledger, &spent, &next, start, MINUTE).await.map(Some) })
         };
-        let racers = vec![revoking, exchanging];
+        let racers = vec![revoking, rotating];
         for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
             if let Some(rotated) = outcome? {
                 let applied = matches!(rotated, Rotated::Applied(_));
                 let refused = matches!(rotated, Rotated::Refused(Refused::Revoked { .. }));
-                ensure!(applied || refused, "the exchange came to {}", Told(&rotated));
+                ensure!(applied || refused, "the rotation came to {}", Told(&rotated));
             }
         }
         let tokens = [format!("at-{round}"), format!("rt-{round}"), format!("at-{next}"), next];
@@ -102,7 +100,7 @@ impl TokenStore for Held {
     }
 }
 
-pub(super) async fn revoking_one_token_beside_its_exchange_leaves_nothing_live(
+pub(super) async fn revoking_one_token_beside_its_rotation_leaves_nothing_live(
     subject: &dyn Subject,
 ) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
@@ -111,7 +109,7 @@ pub(super) async fn revoking_one_token_beside_its_exchange_leaves_nothing_live(
     for round in 0..scene.fixture.round_count() {
         scene.issue_pair(&own_grant(&scene, round), &round.to_string(), start).await?;
         let (spent, next) = (format!("rt-{round}"), format!("next-{round}"));
-        // The endpoint has looked already: what races is what it wants written, and the exchange.
+        // The endpoint has looked already: what races is what it wants written, and the rotation.
         let held = Arc::new(Held { store: scene.shared(), revocation: Mutex::default() });
         let endpoint = endpoint(Arc::clone(&held), Cascade::Token, start);
         let status = revoke_at(&endpoint, "web", &spent).await;
@@ -125,14 +123,14 @@ pub(super) async fn revoking_one_token_beside_its_exchange_leaves_nothing_live(
             Ok::<_, NotProven>(())
         });
         let ledger = scene.shared_ledger()?;
-        let exchanging = {
+        let rotating = {
             let (spent, next) = (spent.clone(), next.clone());
             racer(async move {
-                exchange(&*ledger, &spent, &next, start, MINUTE).await?;
+                rotate(&*ledger, &spent, &next, start, MINUTE).await?;
                 Ok(())
             })
         };
-        let racers = vec![revoking, exchanging];
+        let racers = vec![revoking, rotating];
         for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
             outcome?;
         }
@@ -144,8 +142,8 @@ pub(super) async fn revoking_one_token_beside_its_exchange_leaves_nothing_live(
     scene.in_parallel()
 }
 
-/// Four exchanges of one refresh token at once: what each came to.
-async fn exchanges(
+/// Four rotations of one refresh token at once: what each came to.
+async fn rotations(
     scene: &Scene,
     seed: u64,
     round: usize,
@@ -157,7 +155,7 @@ async fn exchanges(
     for lane in 0..RACERS {
         let ledger = scene.shared_ledger()?;
         let (spent, next) = (format!("rt-{round}"), format!("next-{round}-{lane}"));
-        racers.push(racer(async move { exchange(&*ledger, &spent, &next, start, grace).await }));
+        racers.push(racer(async move { rotate(&*ledger, &spent, &next, start, grace).await }));
     }
     race(scene.fixture.spawner(), seed, racers).await?.into_iter().collect()
 }
@@ -171,7 +169,7 @@ pub(super) async fn of_racers_with_one_refresh_token_one_wins(subject: &dyn Subj
     let scene = Scene::with_ledger(subject).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
-        let outcomes = exchanges(&scene, random.next(), round, NO_GRACE).await?;
+        let outcomes = rotations(&scene, random.next(), round, NO_GRACE).await?;
         let count = |wanted: fn(&Rotated) -> bool| outcomes.iter().filter(|o| wanted(o)).count();
         let applied = count(|outcome| matches!(outcome, Rotated::Applied(_)));
         let reused = count(|outcome| matches!(outcome, Rotated::Reused(_)));
@@ -195,7 +193,7 @@ pub(super) async fn within_the_grace_window_all_racers_are_served(subject: &dyn 
     let scene = Scene::with_ledger(subject).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
-        let outcomes = exchanges(&scene, random.next(), round, MINUTE).await?;
+        let outcomes = rotations(&scene, random.next(), round, MINUTE).await?;
         let first = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::Applied(_)));
         let later = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::AppliedInGrace(_)));
         ensure!(
@@ -248,12 +246,12 @@ pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
     scene.in_parallel()
 }
 
-pub(super) async fn dropping_an_exchange_at_any_await_fails_closed(subject: &dyn Subject) -> Proof {
+pub(super) async fn dropping_a_rotation_at_any_await_fails_closed(subject: &dyn Subject) -> Proof {
     for polls in awaits() {
         let scene = Scene::with_ledger(subject).await?;
         let (start, ledger) = (scene.start(), scene.ledger()?);
         scene.family(1).await?;
-        let rotated = give_up_after(polls, exchange(ledger, "r1", "next", start, NO_GRACE)).await;
+        let rotated = give_up_after(polls, rotate(ledger, "r1", "next", start, NO_GRACE)).await;
         let place = format!("given up after {polls} polls");
         // The successors first: an engine may still be at it, and then the token is spent before we look at it.
         let next = scene.seen("next", start).await?;
@@ -262,14 +260,14 @@ pub(super) async fn dropping_an_exchange_at_any_await_fails_closed(subject: &dyn
         let lives = next == Seen::Active || access == Seen::Active;
         ensure!(
             spent != Seen::Active || !lives,
-            "{place}: the exchanged token lives, and so does a successor"
+            "{place}: the consumed token lives, and so does a successor"
         );
         let closed = matches!(spent, Seen::Active | Seen::Consumed | Seen::Revoked(_));
-        ensure!(closed, "{place}: the exchanged token is {spent}");
+        ensure!(closed, "{place}: the consumed token is {spent}");
         if let Some(rotated) = &rotated {
             let applied = matches!(rotated, Ok(Rotated::Applied(_)));
-            ensure!(applied, "a live refresh token was not exchanged");
-            ensure!(spent == Seen::Consumed, "an exchanged token is {spent}");
+            ensure!(applied, "a live refresh token was not rotated");
+            ensure!(spent == Seen::Consumed, "a consumed token is {spent}");
             scene.live(&["next", "at-next"], start).await?;
         }
         // Whatever it left: one revocation ends it.
@@ -285,20 +283,20 @@ pub(super) async fn dropping_an_exchange_at_any_await_fails_closed(subject: &dyn
     Err(never_completes())
 }
 
-pub(super) async fn an_exchange_is_seen_by_every_handle_at_once(subject: &dyn Subject) -> Proof {
+pub(super) async fn a_rotation_is_seen_by_every_handle_at_once(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let other = Scene::of(scene.fixture.open_second_handle().await?);
     let now = scene.start();
     let family = scene.family(1).await?;
     other.live(&family, now).await?;
-    let rotated = scene.exchange("r1", "r2", now, NO_GRACE).await?;
-    ensure!(matches!(rotated, Rotated::Applied(_)), "an exchange came to {}", Told(&rotated));
+    let rotated = scene.rotate("r1", "r2", now, NO_GRACE).await?;
+    ensure!(matches!(rotated, Rotated::Applied(_)), "a rotation came to {}", Told(&rotated));
     let found = other.seen("r1", now).await?;
-    ensure!(found == Seen::Consumed, "another handle finds the exchanged token {found}");
+    ensure!(found == Seen::Consumed, "another handle finds the consumed token {found}");
     other.live(&["r2", "at-r2"], now).await?;
-    let rotated = other.exchange("r1", "stolen", now, NO_GRACE).await?;
+    let rotated = other.rotate("r1", "stolen", now, NO_GRACE).await?;
     let reused = matches!(rotated, Rotated::Reused(_));
-    ensure!(reused, "a second exchange through another handle came to {}", Told(&rotated));
+    ensure!(reused, "a second rotation through another handle came to {}", Told(&rotated));
     for handle in [&scene, &other] {
         handle.dead(&["r1", "at-r1", "r2", "at-r2", "stolen", "at-stolen"], now).await?;
     }
@@ -315,9 +313,9 @@ pub(super) async fn a_consumed_token_stays_consumed_after_a_restart(
     again.live(&["r3", "at-r3"], now).await?;
     for spent in ["r1", "r2"] {
         let found = again.seen(spent, now).await?;
-        ensure!(found == Seen::Consumed, "an exchanged token is {found} after a restart");
+        ensure!(found == Seen::Consumed, "a consumed token is {found} after a restart");
     }
-    let rotated = again.exchange("r1", "stolen", now, MINUTE).await?;
+    let rotated = again.rotate("r1", "stolen", now, MINUTE).await?;
     let reused = matches!(rotated, Rotated::Reused(_));
     ensure!(reused, "reuse after a restart came to {}", Told(&rotated));
     again.dead(&family, now).await?;
@@ -326,24 +324,24 @@ pub(super) async fn a_consumed_token_stays_consumed_after_a_restart(
     third.dead(&["stolen", "at-stolen"], now).await
 }
 
-pub(super) async fn a_neighbours_exchanges_are_its_own(subject: &dyn Subject) -> Proof {
+pub(super) async fn a_neighbours_rotations_are_its_own(subject: &dyn Subject) -> Proof {
     let mut scene = Scene::with_ledger(subject).await?;
     let neighbour = Scene::of(scene.fixture.take_neighbour()?);
     let now = scene.start();
     let family = scene.family(2).await?;
-    let rotated = neighbour.exchange("r2", "stolen", now, NO_GRACE).await?;
+    let rotated = neighbour.rotate("r2", "stolen", now, NO_GRACE).await?;
     let refused = matches!(rotated, Rotated::Refused(Refused::Unknown));
-    ensure!(refused, "the exchange of a neighbour's token came to {}", Told(&rotated));
+    ensure!(refused, "the rotation of a neighbour's token came to {}", Told(&rotated));
     let theirs = neighbour.family(1).await?;
     // Here it is spent, there it is not.
     neighbour.live(&theirs, now).await?;
-    let rotated = scene.exchange("r1", "reused", now, NO_GRACE).await?;
+    let rotated = scene.rotate("r1", "reused", now, NO_GRACE).await?;
     ensure!(matches!(rotated, Rotated::Reused(_)), "reuse came to {}", Told(&rotated));
     scene.dead(&family, now).await?;
     neighbour.live(&theirs, now).await?;
-    let rotated = neighbour.exchange("r1", "r2", now, NO_GRACE).await?;
+    let rotated = neighbour.rotate("r1", "r2", now, NO_GRACE).await?;
     let applied = matches!(rotated, Rotated::Applied(_));
-    ensure!(applied, "after a neighbour's reuse, an exchange came to {}", Told(&rotated));
+    ensure!(applied, "after a neighbour's reuse, a rotation came to {}", Told(&rotated));
     let late = NewToken::refresh(PresentedToken::new("late"), now + DAY);
     neighbour.ledger()?.issue(neighbour.grant("g"), &[late], now).await?;
     neighbour.live(&["late", "r2", "at-r2"], now).await

@@ -21,7 +21,7 @@ pub(super) struct Token {
     pub(super) grant: Grant,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    /// How many exchanges led to it.
+    /// How many rotations led to it.
     pub(super) generation: u32,
     pub(super) consumed: bool,
     /// A sweep may have taken it.
@@ -234,7 +234,7 @@ impl History {
         }
     }
 
-    /// The store was told the time: in an issue, an exchange or a sweep.
+    /// The store was told the time: in an issue, a rotation or a sweep.
     pub(super) fn hear(&mut self, now: Timestamp) {
         self.heard = self.heard.max(now);
     }
@@ -284,7 +284,7 @@ impl History {
         }
     }
 
-    /// Its expiry; its family's, once it was exchanged. In exact mode, for as long after that as the store says.
+    /// Its expiry; its family's, once it was rotated. In exact mode, for as long after that as the store says.
     fn needed_until(&self, n: usize) -> Timestamp {
         let Some(token) = self.tokens.get(n) else {
             return Timestamp::MAX;
@@ -306,12 +306,12 @@ impl History {
         })
     }
 
-    /// The refresh tokens of a grant that came out of exchanges.
+    /// The refresh tokens of a grant that came out of rotations.
     pub(super) fn successors<'h>(&'h self, grant: &'h Grant) -> impl Iterator<Item = &'h Token> {
         self.family(grant).filter(|token| token.kind == TokenKind::RefreshToken)
     }
 
-    /// All tokens of a grant that came out of exchanges.
+    /// All tokens of a grant that came out of rotations.
     pub(super) fn family<'h>(&'h self, grant: &'h Grant) -> impl Iterator<Item = &'h Token> {
         let of_grant = |token: &&Token| token.grant.id() == grant.id() && token.generation > 0;
         self.tokens.iter().filter(of_grant)

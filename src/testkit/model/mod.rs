@@ -30,7 +30,7 @@ pub(super) async fn a_naive_model_of_tokens_and_revocations_agrees(subject: &dyn
     run(subject, Steps { rotates: false, sweeps: false }).await
 }
 
-pub(super) async fn a_naive_model_of_exchanges_and_sessions_agrees(subject: &dyn Subject) -> Proof {
+pub(super) async fn a_naive_model_of_rotations_and_sessions_agrees(subject: &dyn Subject) -> Proof {
     run(subject, Steps { rotates: true, sweeps: false }).await
 }
 

@@ -8,7 +8,7 @@ use crate::store::{Refused, Rotated};
 use crate::testkit::model::history::{Goal, Token};
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};
-use crate::testkit::scene::{DAY, HOUR, MINUTE, Seen, Told, exchange_as};
+use crate::testkit::scene::{DAY, HOUR, MINUTE, Seen, Told, rotate_as};
 use crate::token::TokenKind;
 
 pub(super) async fn rotate(world: &mut World) -> Proof {
@@ -31,10 +31,10 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
     let next = world.name("t");
     let rotated = {
         let ledger = world.scene.ledger()?;
-        exchange_as(ledger, client.as_str(), &spent.name, &next, world.now, grace).await?
+        rotate_as(ledger, client.as_str(), &spent.name, &next, world.now, grace).await?
     };
     world.say(format!(
-        "{client} exchanges {} for {next} with {grace:?} grace: {}",
+        "{client} rotates {} for {next} with {grace:?} grace: {}",
         spent.name,
         Told(&rotated)
     ));
@@ -72,7 +72,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
         }
         (Rotated::Refused(Refused::NotARefreshToken), _) => false,
     };
-    ensure!(right, "`{}` was {seen}, and its exchange came to {}", spent.name, Told(&rotated));
+    ensure!(right, "`{}` was {seen}, and its rotation came to {}", spent.name, Told(&rotated));
     match rotated {
         Rotated::Applied(_) | Rotated::AppliedInGrace(_) => {
             let mut access = world.new_token(
@@ -100,7 +100,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
         }
         Rotated::Refused(_) => {
             let found = world.scene.seen(&next, world.now).await?;
-            ensure!(found != Seen::Active, "a refused exchange left `{next}` alive");
+            ensure!(found != Seen::Active, "a refused rotation left `{next}` alive");
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ suite! {
     /// The owner of an expired token may still want the rest of its grant dead, and an expired refresh token logs out.
     finding::an_expired_token_is_still_found,
 
-    /// A refresh token that was exchanged still leads to its grant: whoever presents it wants its successors dead.
+    /// A refresh token that was rotated still leads to its grant: whoever presents it wants its successors dead.
     finding::a_consumed_token_is_still_found,
 
     /// Of the seven targets each ends what `Target::covers` says: less leaves a thief's token alive, more logs

@@ -247,13 +247,13 @@ pub(super) async fn a_consumed_token_is_remembered_while_its_family_lives(
         now = now + DAY / 2;
         scene.sweep_all(now).await?;
         let (spent, next) = (format!("r{n}"), format!("r{}", n + 1));
-        let rotated = scene.exchange(&spent, &next, now, MINUTE).await?;
+        let rotated = scene.rotate(&spent, &next, now, MINUTE).await?;
         let applied = matches!(rotated, Rotated::Applied(_));
-        ensure!(applied, "exchange {n} of a family in use came to {}", Told(&rotated));
+        ensure!(applied, "rotation {n} of a family in use came to {}", Told(&rotated));
     }
     scene.sweep_all(now).await?;
     scene.live(&["r40", "at-r40"], now).await?;
-    let rotated = scene.exchange("r1", "stolen", now, MINUTE).await?;
+    let rotated = scene.rotate("r1", "stolen", now, MINUTE).await?;
     let reused = matches!(rotated, Rotated::Reused(_));
     ensure!(reused, "nineteen days on, the first token of the family came to {}", Told(&rotated));
     scene.dead(&["r40", "at-r40", "stolen", "at-stolen"], now).await

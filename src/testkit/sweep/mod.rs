@@ -21,7 +21,7 @@ suite! {
     /// for it, it comes to life in the middle of its days.
     keeping::a_token_that_came_later_prolongs_its_revocation,
 
-    /// Between the authorization code and its exchange there is no token that would keep a revocation, for ten minutes at
+    /// Between the authorization code and its rotation there is no token that would keep a revocation, for ten minutes at
     /// most (RFC 6749 section 4.1.2). A sweep in between must not lose it.
     keeping::a_revocation_waits_for_what_is_in_flight,
 

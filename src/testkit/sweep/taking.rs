@@ -93,7 +93,7 @@ pub(super) async fn what_has_expired_is_gone_at_last(subject: &dyn Subject) -> P
     let start = scene.start();
     let grant = scene.grant("g");
     scene.issue_pair(&grant, "g", start).await?;
-    scene.exchange("rt-g", "next", start, MINUTE).await?;
+    scene.rotate("rt-g", "next", start, MINUTE).await?;
     scene.open_session(DAY).await?;
     scene.revoke(Target::Session("s".into()), start).await?;
     scene.sweep_all(start + AGES).await?;
