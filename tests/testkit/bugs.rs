@@ -252,7 +252,13 @@ pub(crate) const SWEEP: &[(Bug, &[&str])] = &[
             "a_naive_model_that_forgets_nothing_agrees",
         ],
     ),
-    (Bug::EntriesAreNotProlonged, &["a_token_that_came_later_prolongs_its_revocation"]),
+    (
+        Bug::EntriesAreNotProlonged,
+        &[
+            "a_token_that_came_later_prolongs_its_revocation",
+            "an_issue_beside_a_sweep_says_what_becomes_of_its_tokens",
+        ],
+    ),
     (
         Bug::NothingIsInFlight,
         &[

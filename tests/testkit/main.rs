@@ -62,14 +62,16 @@ async fn exact() -> Result<Fixture, StoreError> {
 }
 
 #[tokio::test]
-async fn the_memory_store_gives_the_exact_answer_of_each_model() {
-    let models = [
+async fn the_memory_store_gives_the_exact_answer_where_others_have_a_choice() {
+    let cases = [
         store::suite().case("a_naive_model_of_tokens_and_revocations_agrees"),
         issuance::suite().case("a_naive_model_of_rotations_and_sessions_agrees"),
         sweep::suite().case("a_naive_model_that_forgets_nothing_agrees"),
+        issuance::suite().case("of_racers_with_one_refresh_token_one_wins"),
+        sweep::suite().case("sweepers_beside_each_other_take_nothing_that_is_good"),
     ];
-    for model in models {
-        model.unwrap().run(&exact).await.unwrap();
+    for case in cases {
+        case.unwrap().run(&exact).await.unwrap();
     }
 }
 

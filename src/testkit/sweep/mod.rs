@@ -55,6 +55,10 @@ suite! {
     /// not be swept between being written and being needed.
     taking::a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live,
 
+    /// A grant was revoked so long ago that its entry is due, and a token is issued in it. Either the sweep was first and
+    /// the token lives, or the issue was and the entry stays. The token endpoint must not be given the other answer.
+    taking::an_issue_beside_a_sweep_says_what_becomes_of_its_tokens,
+
     /// A sweep that is given up has done a part. It has broken nothing, and the next one does the rest.
     taking::dropping_a_sweep_at_any_await_takes_nothing_that_is_good,
 

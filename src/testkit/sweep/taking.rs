@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::revocation::Target;
-use crate::store::SweepBudget;
+use crate::store::{Issued, SweepBudget};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
 use crate::testkit::fixture::Subject;
 use crate::testkit::proof::{NotProven, Proof, ensure};
@@ -119,9 +119,12 @@ pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
         for _ in 0..3 {
             let sweeps = Arc::clone(scene.fixture.sweeps()?);
             racers.push(racer(async move {
+                let mut removed = 0;
                 for _ in 0..10_000 {
-                    if !sweeps.sweep(now, SweepBudget::rows(17)).await?.more {
-                        return Ok(());
+                    let swept = sweeps.sweep(now, SweepBudget::rows(17)).await?;
+                    removed += swept.removed;
+                    if !swept.more {
+                        return Ok(removed);
                     }
                     yield_now().await;
                 }
@@ -134,12 +137,17 @@ pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
                 ensure_live(&*store, &lasting(), now).await?;
                 yield_now().await;
             }
-            Ok(())
+            Ok(0)
         }));
         let seed = random.next().wrapping_add(u64::try_from(round).unwrap_or(0));
+        let mut removed = 0;
         for outcome in race(scene.fixture.spawner(), seed, racers).await? {
-            outcome?;
+            removed += outcome?;
         }
+        // The entries stay, as long as the longest token.
+        let due = TOKENS - lasting().len();
+        let exact = scene.fixture.exact_retention().is_none() || removed == due;
+        ensure!(exact, "{removed} rows were removed where {due} were due");
         intact(&scene).await?;
         scene.sweep_all(now).await?;
         taken(&scene).await?;
@@ -195,6 +203,48 @@ pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live
                 found.is_revoked(),
                 "round {round}: {minutes} minutes after {target:?} was revoked, its token is {found}"
             );
+        }
+        parallel = scene.in_parallel();
+    }
+    parallel
+}
+
+pub(super) async fn an_issue_beside_a_sweep_says_what_becomes_of_its_tokens(
+    subject: &dyn Subject,
+) -> Proof {
+    let rounds = Scene::new(subject).await?.fixture.round_count();
+    let mut parallel = Ok(());
+    for round in 0..rounds {
+        // A new one each time: before its first token no expiry keeps an entry.
+        let scene = Scene::with_ledger(subject).await?;
+        let (start, later) = (scene.start(), scene.start() + 11 * MINUTE);
+        scene.revoke(Target::Grant("g".into()), start).await?;
+        let (ledger, grant) = (scene.shared_ledger()?, scene.grant("g"));
+        let issuing = racer(async move {
+            let tokens = [
+                NewToken::access(PresentedToken::new("at"), start + HOUR),
+                NewToken::refresh(PresentedToken::new("rt"), start + HOUR),
+            ];
+            Ok::<_, NotProven>(Some(ledger.issue(grant, &tokens, start).await?))
+        });
+        let sweeps = Arc::clone(scene.fixture.sweeps()?);
+        let sweeping = racer(async move {
+            sweeps.sweep(later, SweepBudget::rows(1_000)).await?;
+            Ok(None)
+        });
+        let seed = scene.fixture.first_seed().wrapping_add(u64::try_from(round).unwrap_or(0));
+        for outcome in race(scene.fixture.spawner(), seed, vec![issuing, sweeping]).await? {
+            let Some(issued) = outcome? else {
+                continue;
+            };
+            for token in ["at", "rt"] {
+                let found = scene.seen(token, later).await?;
+                let right = match issued {
+                    Issued::BornDead { .. } => found.is_revoked(),
+                    Issued::Live => found == Seen::Active,
+                };
+                ensure!(right, "round {round}: a token that was issued as {issued:?} is {found}");
+            }
         }
         parallel = scene.in_parallel();
     }
