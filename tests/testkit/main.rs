@@ -100,6 +100,14 @@ async fn the_memory_store_keeps_the_contract_in_another_namespace() {
     feed::suite().run(&another_namespace).await.assert_held_except_for(&OF_MEMORY);
 }
 
+/// The window between the look-up of a rotation and its write is narrow: a few hundred rounds miss it.
+#[tokio::test]
+async fn the_memory_store_loses_no_race_in_ten_thousand() {
+    let fresh = || async { Ok(default_namespace().await?.rounds(10_000)) };
+    let case = issuance::suite().case("revoking_one_token_beside_its_rotation_leaves_nothing_live");
+    case.unwrap().run(&fresh).await.unwrap();
+}
+
 async fn honest() -> Result<Fixture, StoreError> {
     Ok(Rows::fixture(None).on_threads())
 }
