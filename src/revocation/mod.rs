@@ -108,7 +108,7 @@ impl Revocation {
         self
     }
 
-    /// A client's revocation. `OwnedToken`, the proof of ownership, alone calls this; `tests/architecture.rs` sees to it.
+    /// A client's revocation. `OwnedToken`, the proof of ownership, alone calls this; `tests/architecture` sees to it.
     pub(crate) const fn by_client(
         target: Target,
         reason: Reason,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 
 /// The instant that the vectors count from.
-pub const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+pub const START: Timestamp = Timestamp::from_unix_seconds(4_000_000_000);
 
 /// What came of running vectors on a store.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,10 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+
+mod reader;
+
+use reader::{re_exported_from, resolve, rust_files, sources, uses, without_comments_and_strings};
 
 /// The floors, as the comments of `src/lib.rs` have them. A file belongs to the longest prefix that fits.
 ///
@@ -67,183 +69,12 @@ const TWO_PATHS: &[&str] = &[
 const LONGEST: usize = 600;
 
 /// Files that are longer, until they are split.
-const TOO_LONG: &[&str] = &["tests/model.rs"];
+const TOO_LONG: &[&str] = &[];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Floor {
     Apart,
     Words,
-}
-
-/// One source file: its module path, `store/memory` for `src/store/memory/mod.rs`, and its text.
-struct Source {
-    file: String,
-    module: String,
-    text: String,
-}
-
-impl Source {
-    /// Without comments, string contents and `#[cfg(test)]` modules: what the compiler builds into the library.
-    fn code(&self) -> String {
-        let code = one_item_a_line(&without_comments_and_strings(&self.text));
-        match code.find("#[cfg(test)]\nmod tests {") {
-            // The tests are last, by the style card; the architecture of a test is its own.
-            Some(tests) => code[..tests].to_owned(),
-            None => code,
-        }
-    }
-}
-
-fn sources() -> Vec<Source> {
-    let mut sources: Vec<Source> = rust_files("src")
-        .into_iter()
-        .map(|(file, text)| {
-            let module = file.trim_end_matches(".rs").trim_end_matches("/mod").to_owned();
-            Source { file, module, text }
-        })
-        .collect();
-    sources.sort_by(|a, b| a.file.cmp(&b.file));
-    assert!(sources.len() > 30, "the sources were not found");
-    sources
-}
-
-/// Each Rust file below a folder of the repository: its path from that folder, and its text.
-fn rust_files(folder: &str) -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let relative = path.strip_prefix(&root).unwrap();
-                let file = relative.to_str().unwrap().replace('\\', "/");
-                files.push((file, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    files
-}
-
-/// Writes `use a::{b, c};` as `use a::b;` and `use a::c;`, a line each.
-fn one_item_a_line(code: &str) -> String {
-    let mut out = String::new();
-    let mut rest = code;
-    while let Some(open) = rest.find("::{") {
-        let line = rest[..open].rfind('\n').map_or(0, |at| at + 1);
-        let start = &rest[line..open];
-        let Some(close) = rest[open..].find('}').filter(|_| start.contains("use ")) else {
-            out.push_str(&rest[..open + 3]);
-            rest = &rest[open + 3..];
-            continue;
-        };
-        out.push_str(&rest[..line]);
-        let items = rest[open + 3..open + close].split(',').map(str::trim);
-        for item in items.filter(|item| !item.is_empty()) {
-            out.push_str(&format!("{start}::{item};\n"));
-        }
-        rest = rest[open + close + 1..].trim_start_matches(';').trim_start_matches('\n');
-    }
-    out + rest
-}
-
-/// Blanks out comments and what stands in quotes; lines stay lines.
-fn without_comments_and_strings(text: &str) -> String {
-    let mut code = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let end = match first {
-            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest.find("*/").unwrap() + 2,
-            'r' if rest.starts_with("r#\"") && !ends_in_word(&code) => {
-                rest.find("\"#").unwrap() + 2
-            }
-            '"' => string_end(rest),
-            // A character, and not a lifetime.
-            '\'' if rest.starts_with("'\\") => rest[2..].find('\'').unwrap() + 3,
-            '\'' if rest.chars().nth(2) == Some('\'') => rest.char_indices().nth(3).unwrap().0,
-            _ => {
-                code.push(first);
-                rest = &rest[first.len_utf8()..];
-                continue;
-            }
-        };
-        let (gone, left) = rest.split_at(end);
-        if gone.starts_with('"') || gone.starts_with("r#") {
-            code.push_str("\"\"");
-        }
-        code.extend(gone.chars().filter(|character| *character == '\n'));
-        rest = left;
-    }
-    code
-}
-
-fn string_end(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn ends_in_word(text: &str) -> bool {
-    text.ends_with(|last: char| last.is_alphanumeric() || last == '_')
-}
-
-/// Every path that begins with `crate::`, in `use` items with their braces resolved and in the midst of code.
-fn crate_paths(code: &str) -> Vec<Vec<String>> {
-    let mut paths = Vec::new();
-    let mut rest = code;
-    while let Some(at) = rest.find("crate::") {
-        let before = &rest[..at];
-        rest = &rest[at + "crate::".len()..];
-        if !ends_in_word(before) {
-            read_tree(rest, &[], &mut paths);
-        }
-    }
-    paths
-}
-
-/// A path, or a tree of paths in braces, as in a `use` item. How far it went.
-fn read_tree(text: &str, before: &[String], paths: &mut Vec<Vec<String>>) -> usize {
-    let mut path = before.to_vec();
-    let mut at = 0;
-    loop {
-        at += text[at..].len() - text[at..].trim_start().len();
-        if text[at..].starts_with('{') {
-            at += 1;
-            loop {
-                at += text[at..].len() - text[at..].trim_start().len();
-                match text[at..].chars().next() {
-                    Some('}') => return at + 1,
-                    Some(',') => at += 1,
-                    Some(_) => {
-                        let read = read_tree(&text[at..], &path, paths);
-                        assert!(read > 0, "not a use tree: {}", &text[at..]);
-                        at += read;
-                    }
-                    None => return at,
-                }
-            }
-        }
-        let word = text[at..]
-            .find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*')
-            .unwrap_or(text.len() - at);
-        path.push(text[at..at + word].to_owned());
-        at += word;
-        if !text[at..].starts_with("::") || text[at..].starts_with("::<") {
-            paths.push(path);
-            return at;
-        }
-        at += 2;
-    }
 }
 
 /// Where the floors put a module: the floor's number, and the entry.
@@ -258,57 +89,6 @@ fn floor_of(module: &str) -> Option<(usize, &'static str)> {
 
 fn subject(module: &str) -> &str {
     module.split('/').next().unwrap()
-}
-
-/// The file that a path leads to, through the re-exports of the modules it passes.
-fn resolve(path: &[String], modules: &BTreeMap<String, String>) -> Option<String> {
-    let mut module = String::new();
-    for part in path {
-        let deeper = match module.as_str() {
-            "" => part.clone(),
-            _ => format!("{module}/{part}"),
-        };
-        if modules.contains_key(&deeper) {
-            module = deeper;
-            continue;
-        }
-        // `pub use child::Item;` in this module says which child.
-        let child = modules.get(&module).and_then(|code| re_exported_from(code, part));
-        if let Some(child) =
-            child.filter(|child| modules.contains_key(&format!("{module}/{child}")))
-        {
-            module = format!("{module}/{child}");
-        }
-        break;
-    }
-    (!module.is_empty()).then_some(module)
-}
-
-fn re_exported_from(code: &str, item: &str) -> Option<String> {
-    code.lines().find_map(|line| {
-        let (visibility, path) = line.trim().split_once("use ")?;
-        let (child, name) = path.trim_end_matches(';').rsplit_once("::")?;
-        (visibility.starts_with("pub") && name == item && !child.contains("::"))
-            .then(|| child.to_owned())
-    })
-}
-
-/// Who uses whom: pairs of files, by module path.
-fn uses(sources: &[Source]) -> Vec<(String, String)> {
-    let modules: BTreeMap<String, String> =
-        sources.iter().map(|source| (source.module.clone(), source.code())).collect();
-    let mut uses = Vec::new();
-    for (module, code) in modules.iter().filter(|(module, _)| *module != "lib") {
-        for path in crate_paths(code) {
-            let used = resolve(&path, &modules).unwrap_or_else(|| {
-                panic!("{module} goes round its module: crate::{}", path.join("::"))
-            });
-            if used != *module {
-                uses.push((module.clone(), used));
-            }
-        }
-    }
-    uses
 }
 
 #[test]
@@ -383,16 +163,22 @@ fn implementations_do_not_know_the_authority_or_the_flows() {
     }
 }
 
-/// Inside a folder a circle may do no harm; between subjects it makes two of them one.
+/// A circle makes one file of two: neither can be read, tested or moved without the other.
 #[test]
-fn subjects_use_each_others_files_without_a_circle() {
+fn files_use_each_other_without_a_circle() {
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (user, used) in uses(&sources()) {
-        if subject(&user) != subject(&used) {
-            graph.entry(user).or_default().insert(used);
-        }
+        graph.entry(user).or_default().insert(used);
     }
-    // What nobody below uses any more is taken away, until nothing is left but circles.
+    assert!(graph.len() > 100, "only {} files use others", graph.len());
+    let circles = without_ends(graph);
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+/// What is left of a graph once all that leads to no circle is taken away.
+fn without_ends(
+    mut graph: BTreeMap<String, BTreeSet<String>>,
+) -> BTreeMap<String, BTreeSet<String>> {
     while let Some(done) = graph
         .iter()
         .find(|(_, used)| used.iter().all(|used| !graph.contains_key(used)))
@@ -400,7 +186,57 @@ fn subjects_use_each_others_files_without_a_circle() {
     {
         graph.remove(&done);
     }
-    assert!(graph.is_empty(), "{graph:#?}");
+    // And what only leads there, and is in none.
+    loop {
+        let used: BTreeSet<String> = graph.values().flatten().cloned().collect();
+        let before = graph.len();
+        graph.retain(|user, _| used.contains(user));
+        if graph.len() == before {
+            return graph;
+        }
+    }
+}
+
+#[test]
+fn a_circle_is_seen_and_what_leads_to_it_is_none() {
+    let graph = |pairs: &[(&str, &str)]| {
+        let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (user, used) in pairs {
+            graph.entry((*user).to_owned()).or_default().insert((*used).to_owned());
+        }
+        without_ends(graph)
+    };
+    assert!(graph(&[("a", "b"), ("b", "c"), ("a", "c")]).is_empty());
+    let circle = graph(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")]);
+    assert_eq!(circle.into_keys().collect::<Vec<_>>(), ["b", "c"]);
+}
+
+/// They share the rules and the ports; what one of them does is nothing to another.
+#[test]
+fn engines_never_see_each_other() {
+    for (user, used) in uses(&sources()) {
+        let engine = |module: &str| {
+            let (place, engine) = (floor_of(module)?.1, module.split('/').nth(1)?.to_owned());
+            (place.starts_with("store/") && IMPLEMENTATIONS.contains(&place)).then_some(engine)
+        };
+        if let (Some(user_engine), Some(used_engine)) = (engine(&user), engine(&used)) {
+            assert_eq!(user_engine, used_engine, "{user} uses {used}");
+        }
+        let rules = user.starts_with("store/rules") && user != used;
+        let upward = rules && engine(&used).is_some();
+        assert!(!upward, "a rule uses a store: {user} uses {used}");
+    }
+}
+
+/// A client's revocation comes out of the proof that the token is its own; every other way would be a way round it.
+#[test]
+fn only_ownership_makes_the_revocation_of_a_client() {
+    let users: Vec<String> = sources()
+        .into_iter()
+        .filter(|source| source.code().contains("by_client("))
+        .map(|source| source.module)
+        .collect();
+    assert_eq!(users, ["ownership", "revocation"]);
 }
 
 #[test]
@@ -561,15 +397,4 @@ fn item_name(item: &str) -> Option<&str> {
         let rest = item.strip_prefix(kind)?.strip_prefix(' ')?;
         rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
     })
-}
-
-#[test]
-fn the_reader_of_sources_sees_what_is_there() {
-    let text = "use crate::a::{b, c::{D, E}};\nlet s = \"crate::no\"; // crate::no\n\
-                /// crate::no\nfn f<'a>() -> crate::g::H<'a> { 'x'; '\\''; crate::i::j::<u8>() }\n\
-                let r = r#\"crate::no \"quoted\"\"#; mycrate::no();";
-    let code = without_comments_and_strings(text);
-    assert_eq!(code.lines().count(), text.lines().count());
-    let paths: Vec<String> = crate_paths(&code).iter().map(|path| path.join("::")).collect();
-    assert_eq!(paths, ["a::b", "a::c::D", "a::c::E", "g::H", "i::j"]);
 }
