@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use annul::store::redis::RedisConfig;
-use annul::store::{Rotation, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::store::{Lifetimes, Rotation, Sweep, SweepBudget, TokenLedger, TokenStore};
 use annul::{
     Clock, DigestKey, Grant, NewToken, PresentedToken, Reason, RedisStore, Revocation, SystemClock,
     Target, Timestamp,
@@ -39,6 +39,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const REVOKE: &str = concat!(
     "#!lua\n",
     include_str!("../src/store/redis/lua/common.lua"),
+    include_str!("../src/store/redis/lua/entry.lua"),
     include_str!("../src/store/redis/lua/token.lua"),
     include_str!("../src/store/redis/lua/revoke.lua"),
 );
@@ -96,7 +97,9 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let server = Server::start(&[]);
-        let config = RedisConfig::new(server.url(), DigestKey::new(&[7; 32]));
+        // One of the benches sweeps tomorrow.
+        let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX);
+        let config = RedisConfig::new(server.url(), DigestKey::new(&[7; 32])).lifetimes(lifetimes);
         let store = RedisStore::connect(config.timeout(Duration::from_secs(30))).await.unwrap();
         let client = redis::Client::open(server.url()).unwrap();
         let bare = client.get_multiplexed_async_connection().await.unwrap();
@@ -150,7 +153,8 @@ impl Bench {
 
     async fn revoke_bare(&self, hash: &Arc<str>, count: u64, in_flight: u64) -> Duration {
         let from = self.fresh(count);
-        let at = self.now.as_unix_millis().to_be_bytes();
+        let now = self.now.as_unix_millis();
+        let at = now.to_be_bytes();
         run(count, in_flight, |n| {
             let (mut bare, hash, n) = (self.bare.clone(), Arc::clone(hash), u128::from(from + n));
             async move {
@@ -162,10 +166,10 @@ impl Bench {
                 command.arg([tag.as_slice(), b"m"].concat());
                 command.arg([tag.as_slice(), b"e", &id].concat());
                 command.arg([tag.as_slice(), b"x"].concat());
-                command.arg(&id).arg(&at).arg("0");
-                let body = format!("\u{1}g\u{10}grant-{n:010}\u{6}logouto");
-                // The longest lifetime, and for how long what has expired is remembered.
-                command.arg(body).arg(&id).arg(2_592_000_000_u64).arg(604_800_000_u64);
+                command.arg(&id).arg(&at).arg("g");
+                let body = format!("\u{1}\u{10}grant-{n:010}\u{6}logouto");
+                // When it is recorded, the longest lifetime with what is remembered after it, and what is in flight.
+                command.arg(body).arg(&id).arg(now).arg(3_196_800_000_u64).arg(3_600_000_u64);
                 let answer: redis::Value = command.query_async(&mut bare).await.unwrap();
                 assert!(matches!(&answer, redis::Value::Array(parts) if parts.len() == 2));
             }

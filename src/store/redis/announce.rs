@@ -3,44 +3,53 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
+use crate::revocation::TargetKind;
 use crate::store::StoreError;
 use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
-use crate::store::redis::keys::{NamedTarget, Part};
-use crate::store::redis::script::{Call, ISSUE, forgotten, millis};
+use crate::store::redis::keys::{GrantIds, Id, NamedTarget, Part};
+use crate::store::redis::script::{Call, ISSUE, length, millis};
 use crate::store::redis::store::RedisStore;
-use crate::token::{NewToken, TargetKind};
+use crate::token::NewToken;
 
-/// What tokens are announced by.
+/// What records are announced by.
 #[derive(Clone, Copy)]
 pub(super) struct Announcement {
-    /// The latest expiry of any of them.
-    pub(super) expiry: u64,
-    /// The latest instant at which Redis forgets one of them.
-    pub(super) forgotten: u64,
+    /// Until when the last of them is kept.
+    pub(super) kept: Timestamp,
     /// The login that cutoffs are compared with.
     pub(super) login: Timestamp,
+    /// When they are recorded; 0 where that is not known.
+    pub(super) now: Timestamp,
 }
 
-/// When tokens expire, and when Redis forgets them.
-pub(super) fn announcement_of(
-    store: &RedisStore,
-    login: Timestamp,
-    tokens: &[NewToken<'_>],
-) -> Announcement {
-    let retention = store.shared.retention;
-    let due = |token: &NewToken<'_>| forgotten(token.expires_at() + retention.of(token.kind()));
-    Announcement {
-        expiry: tokens.iter().map(|token| millis(token.expires_at())).max().unwrap_or(0),
-        forgotten: tokens.iter().map(due).max().unwrap_or(0),
-        login,
+/// Whose the grant of the records is.
+#[derive(Clone, Copy)]
+pub(super) struct GrantClaim {
+    grant: Id,
+    owner: [u8; 16],
+}
+
+impl GrantClaim {
+    pub(super) const fn of(ids: &GrantIds) -> Self {
+        Self { grant: ids.grant, owner: ids.owner }
     }
 }
 
+/// Until when the last of some tokens is kept.
+pub(super) fn kept_until(store: &RedisStore, tokens: &[NewToken<'_>]) -> Timestamp {
+    let lifetimes = store.shared.lifetimes;
+    let until = |token: &NewToken<'_>| lifetimes.token_until(token.kind(), token.expires_at());
+    tokens.iter().map(until).max().unwrap_or_default()
+}
+
 /// Raises the horizon in the shard of each target, and holds the entries that are there. The narrowest that covers.
+///
+/// The grant's own shard learns whose the grant is. Where it is known to be another's, this fails.
 pub(super) async fn announce(
     store: &RedisStore,
     targets: &[NamedTarget],
+    claim: Option<GrantClaim>,
     announcement: Announcement,
 ) -> Result<Option<TargetKind>, StoreError> {
     let mut shards: BTreeMap<usize, Vec<NamedTarget>> = BTreeMap::new();
@@ -48,8 +57,9 @@ pub(super) async fn announce(
         shards.entry(store.keys.shard(&target.id)).or_default().push(*target);
     }
     let calls = shards.into_iter().map(|(shard, targets)| -> join::BoxFuture<'_, _> {
+        let claim = claim.filter(|claim| store.keys.shard(&claim.grant) == shard);
         Box::pin(async move {
-            let call = announce_call(store, shard, &targets, announcement);
+            let call = announce_call(store, shard, &targets, claim, announcement);
             issue_outcome(store.shared.link.call(&call).await?)
         })
     });
@@ -64,15 +74,27 @@ pub(super) fn announce_call(
     store: &RedisStore,
     shard: usize,
     targets: &[NamedTarget],
+    claim: Option<GrantClaim>,
     announcement: Announcement,
 ) -> Call {
     let mut call = Call::new(&ISSUE, store.keys.shard_key(shard));
     for target in targets {
         call = call.key(store.keys.key(Part::Entry, &target.id));
     }
+    if let Some(claim) = &claim {
+        call = call.key(store.keys.key(Part::Grant, &claim.grant));
+    }
     let kinds: Vec<u8> = targets.iter().map(NamedTarget::letter).collect();
-    call.number(announcement.expiry)
-        .number(announcement.forgotten)
+    let lifetimes = store.shared.lifetimes;
+    let call = call
+        .number(millis(announcement.kept))
         .number(announcement.login.as_unix_millis())
         .argument(kinds)
+        .number(length(lifetimes.in_flight()))
+        .number(millis(announcement.now))
+        .number(length(lifetimes.clock_leap()));
+    match claim {
+        Some(claim) => call.argument(claim.grant.as_bytes()).argument(claim.owner),
+        None => call.argument("").argument(""),
+    }
 }

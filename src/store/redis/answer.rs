@@ -2,9 +2,9 @@
 
 use redis::Value;
 
+use crate::revocation::TargetKind;
 use crate::store::StoreError;
-use crate::store::redis::keys::kind_of_letter;
-use crate::token::TargetKind;
+use crate::store::rules::{codes, issuing};
 
 /// The error for an answer that no script gives.
 pub(super) fn unexpected() -> StoreError {
@@ -13,12 +13,14 @@ pub(super) fn unexpected() -> StoreError {
 
 /// What `issue.lua` answers.
 pub(super) fn issue_outcome(answer: Value) -> Result<Option<TargetKind>, StoreError> {
-    match parts(answer) {
-        Some([Value::Int(0), by]) => covering_kind(by),
-        Some([Value::Int(_), _]) => {
-            Err(StoreError::conflict("a token of this value exists under another grant"))
-        }
-        Some(_) | None => Err(unexpected()),
+    let Some([outcome, by]) = parts(answer) else {
+        return Err(unexpected());
+    };
+    match bytes(outcome)?.as_slice() {
+        b"done" => covering_kind(by),
+        b"foreign" => Err(issuing::foreign_grant()),
+        b"taken" => Err(issuing::taken()),
+        _ => Err(unexpected()),
     }
 }
 
@@ -26,7 +28,7 @@ pub(super) fn issue_outcome(answer: Value) -> Result<Option<TargetKind>, StoreEr
 pub(super) fn covering_kind(letter: Value) -> Result<Option<TargetKind>, StoreError> {
     match bytes(letter)?.as_slice() {
         [] => Ok(None),
-        [letter] => kind_of_letter(*letter).map(Some).ok_or_else(unexpected),
+        [letter] => codes::target_of_letter(*letter).map(Some).ok_or_else(unexpected),
         _ => Err(unexpected()),
     }
 }

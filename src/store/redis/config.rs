@@ -1,12 +1,14 @@
 //! How to reach Redis, and what is asked of it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
-use crate::store::Retention;
+use crate::clock::{Stopwatch, SystemStopwatch};
+use crate::store::Lifetimes;
 use crate::store::redis::start_error::RedisStartError;
 use crate::token::DigestKey;
 
@@ -37,7 +39,8 @@ pub struct RedisConfig {
     pub(super) prefix: String,
     pub(super) shards: Option<u16>,
     pub(super) timeout: Duration,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) longest_lifetime: Duration,
     pub(super) replicas: Option<Replicas>,
     pub(super) memory_policy_is_known: bool,
@@ -76,7 +79,8 @@ impl RedisConfig {
             prefix: "annul".to_owned(),
             shards: None,
             timeout: Duration::from_secs(1),
-            retention: Retention::default(),
+            lifetimes: Lifetimes::default(),
+            stopwatch: Arc::new(SystemStopwatch::start()),
             longest_lifetime: LONGEST_LIFETIME,
             replicas: None,
             memory_policy_is_known: false,
@@ -111,14 +115,22 @@ impl RedisConfig {
         self
     }
 
-    /// How long expired tokens are remembered.
+    /// For how long the store keeps what. Say the same in every process that uses the same data.
     #[must_use]
-    pub const fn retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
+    pub const fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
         self
     }
 
-    /// For how long tokens and sessions live at most: every revocation is kept for so long at least. By default thirty days.
+    /// By what a sweep measures how long a clock has been ahead. By default the operating system's stopwatch.
+    #[must_use]
+    pub fn stopwatch(mut self, stopwatch: impl Stopwatch + 'static) -> Self {
+        self.stopwatch = Arc::new(stopwatch);
+        self
+    }
+
+    /// For how long tokens and sessions live at most: every revocation is kept for so long at least, and for as long as expired
+    /// tokens are remembered after that. By default thirty days.
     ///
     /// Each shard knows until when its revocations have to last, because tokens are announced there. A node that comes back
     /// empty, or as it was a while ago, has forgotten that, and would keep what is revoked from then on too short a time for

@@ -2,6 +2,7 @@
 
 use redis::Value;
 
+use crate::revocation::TargetKind;
 use crate::store::StoreError;
 use crate::store::redis::answer::{bytes, covering_kind, parts, unexpected};
 use crate::store::redis::join;
@@ -10,7 +11,8 @@ use crate::store::redis::read::read_value;
 use crate::store::redis::records::{self, StoredToken};
 use crate::store::redis::script::{Call, FIND};
 use crate::store::redis::store::RedisStore;
-use crate::token::{Grant, PresentedToken, TargetKind, TokenDigest, TokenRecord, TokenState};
+use crate::store::rules::covering::covers;
+use crate::token::{Grant, PresentedToken, TokenDigest, TokenRecord, TokenState};
 
 /// A token as it was found: its record, and what covers it.
 pub(super) struct FoundToken {
@@ -91,8 +93,8 @@ async fn covering_entry(
         Box::pin(async move {
             let entry = read_value(store, Part::Entry, &target.id, 8).await?;
             let cutoff = records::cutoff(&entry)?;
-            let covers = cutoff.is_some_and(|cutoff| target.granted(login) <= cutoff);
-            Ok::<_, StoreError>(covers.then_some(target.kind))
+            let is_covered = cutoff.is_some_and(|cutoff| covers(target.kind, cutoff, login));
+            Ok::<_, StoreError>(is_covered.then_some(target.kind))
         })
     });
     for looked in join::all(looks).await {

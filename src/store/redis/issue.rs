@@ -1,15 +1,29 @@
 //! Recording tokens.
 
 use crate::clock::Timestamp;
-use crate::store::redis::announce::{Announcement, announce, announce_call, announcement_of};
+use crate::revocation::TargetKind;
+use crate::store::redis::announce::{
+    Announcement, GrantClaim, announce, announce_call, kept_until,
+};
 use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
-use crate::store::redis::keys::{NamedTarget, Part};
-use crate::store::redis::records::{self, StoredToken, check_counterparts};
-use crate::store::redis::script::{Call, forgotten, millis};
+use crate::store::redis::keys::{GrantIds, NamedTarget, Part};
+use crate::store::redis::records::{self, StoredToken};
+use crate::store::redis::script::{Call, millis};
 use crate::store::redis::store::RedisStore;
+use crate::store::rules::issuing;
+use crate::store::rules::rotation::Generation;
 use crate::store::{Issued, StoreError};
-use crate::token::{Grant, NewToken, TargetKind};
+use crate::token::{Grant, NewToken};
+
+/// Tokens of one grant and generation that are to be recorded.
+pub(super) struct NewTokens<'a> {
+    pub(super) grant: &'a Grant,
+    pub(super) ids: &'a GrantIds,
+    pub(super) tokens: &'a [NewToken<'a>],
+    pub(super) generation: Generation,
+    pub(super) now: Timestamp,
+}
 
 /// Records tokens of the first generation.
 pub(super) async fn issue(
@@ -18,49 +32,50 @@ pub(super) async fn issue(
     tokens: &[NewToken<'_>],
     now: Timestamp,
 ) -> Result<Issued, StoreError> {
-    let dead = issue_generation(store, grant, tokens, 0, now).await?;
-    Ok(dead.map_or(Issued::Live, |by| Issued::BornDead { by }))
-}
-
-/// Records tokens, and says whether a revocation covers them already.
-pub(super) async fn issue_generation(
-    store: &RedisStore,
-    grant: &Grant,
-    tokens: &[NewToken<'_>],
-    generation: u32,
-    now: Timestamp,
-) -> Result<Option<TargetKind>, StoreError> {
+    issuing::check(tokens)?;
     if tokens.is_empty() {
-        return Ok(None);
+        return Ok(Issued::Live);
     }
-    check_counterparts(tokens)?;
-    let targets = store.keys.targets(grant);
-    let announcement = announcement_of(store, grant.authenticated_at(), tokens);
-    if store.is_one_script_enough() {
-        return issue_in_shard(store, 0, &targets, announcement, grant, tokens, generation, now)
-            .await;
-    }
-    // Announced everywhere before it is recorded anywhere.
-    let by = announce(store, &targets, announcement).await?;
-    let alone = issue_each(store, announcement, grant, tokens, generation, now).await?;
-    Ok(alone.or(by))
+    let ids = &store.keys.of_grant(grant);
+    let new = NewTokens { grant, ids, tokens, generation: Generation::FIRST, now };
+    let kept = kept_until(store, tokens);
+    let announcement = Announcement { kept, login: grant.authenticated_at(), now };
+    let by = if store.is_one_script_enough() {
+        issue_in_one_script(store, &new, announcement).await?
+    } else {
+        // Announced everywhere before it is recorded anywhere.
+        let claim = Some(GrantClaim::of(ids));
+        let by = announce(store, &ids.targets, claim, announcement).await?;
+        issue_each(store, &new, announcement).await?.or(by)
+    };
+    Ok(by.map_or(Issued::Live, |by| Issued::BornDead { by }))
 }
 
-/// Records tokens that were announcement, each in its own shard.
+async fn issue_in_one_script(
+    store: &RedisStore,
+    new: &NewTokens<'_>,
+    announcement: Announcement,
+) -> Result<Option<TargetKind>, StoreError> {
+    let claim = Some(GrantClaim::of(new.ids));
+    let mut call = announce_call(store, 0, &new.ids.targets, claim, announcement);
+    for token in new.tokens {
+        call = add_token(store, call, new, token);
+    }
+    issue_outcome(store.shared.link.call(&call).await?)
+}
+
+/// Records tokens that were announced, each in its own shard. The kind of what covers one of them alone.
 pub(super) async fn issue_each(
     store: &RedisStore,
+    new: &NewTokens<'_>,
     announcement: Announcement,
-    grant: &Grant,
-    tokens: &[NewToken<'_>],
-    generation: u32,
-    now: Timestamp,
 ) -> Result<Option<TargetKind>, StoreError> {
-    let calls = tokens.iter().map(|token| -> join::BoxFuture<'_, _> {
+    let calls = new.tokens.iter().map(|token| -> join::BoxFuture<'_, _> {
         Box::pin(async move {
             let id = store.keys.token(&store.keys.digest(token.token()));
-            let shard = store.keys.shard(&id);
-            let one = std::slice::from_ref(token);
-            issue_in_shard(store, shard, &[], announcement, grant, one, generation, now).await
+            let call = announce_call(store, store.keys.shard(&id), &[], None, announcement);
+            let call = add_token(store, call, new, token);
+            issue_outcome(store.shared.link.call(&call).await?)
         })
     });
     let mut by = None;
@@ -70,38 +85,13 @@ pub(super) async fn issue_each(
     Ok(by)
 }
 
-#[expect(clippy::too_many_arguments, reason = "they are what a record is made of")]
-async fn issue_in_shard(
-    store: &RedisStore,
-    shard: usize,
-    targets: &[NamedTarget],
-    announcement: Announcement,
-    grant: &Grant,
-    tokens: &[NewToken<'_>],
-    generation: u32,
-    now: Timestamp,
-) -> Result<Option<TargetKind>, StoreError> {
-    let mut call = announce_call(store, shard, targets, announcement);
-    for token in tokens {
-        call = add_token(store, call, grant, token, generation, now);
-    }
-    issue_outcome(store.shared.link.call(&call).await?)
-}
-
 /// Adds a token's keys and arguments to a call.
-fn add_token(
-    store: &RedisStore,
-    call: Call,
-    grant: &Grant,
-    token: &NewToken<'_>,
-    generation: u32,
-    now: Timestamp,
-) -> Call {
+fn add_token(store: &RedisStore, call: Call, new: &NewTokens<'_>, token: &NewToken<'_>) -> Call {
     let id = store.keys.token(&store.keys.digest(token.token()));
-    let due = token.expires_at() + store.shared.retention.of(token.kind());
+    let due = store.shared.lifetimes.token_until(token.kind(), token.expires_at());
     let (generation, consumed_by) = match token.is_consumed() {
-        true => (records::IMPORTED_GENERATION, records::IMPORTED),
-        false => (generation, records::UNCONSUMED),
+        true => (Generation::IMPORTED, records::IMPORTED),
+        false => (new.generation, records::UNCONSUMED),
     };
     let record = StoredToken {
         kind: token.kind(),
@@ -109,20 +99,19 @@ fn add_token(
         due: Timestamp::from_unix_millis(millis(due)),
         generation,
         consumed_by,
-        grant_key: store.keys.grant(grant.id()),
-        issued_at: now,
-        grant: grant.clone(),
+        grant_key: new.ids.grant,
+        issued_at: new.now,
+        grant: new.grant.clone(),
         counterpart: token.counterpart().cloned(),
     };
     call.key(store.keys.key(Part::Token, &id))
         .key(store.keys.key(Part::Entry, &id))
         .argument(*id.as_bytes())
-        .argument(record.to_bytes(&stored_targets(store, grant)))
-        .number(forgotten(due))
+        .argument(record.to_bytes(stored_targets(store, new.ids)))
 }
 
 /// The targets that a record names, however it came to be recorded: where there is one shard, scripts look at those that
 /// they find there and at no others.
-fn stored_targets(store: &RedisStore, grant: &Grant) -> Vec<NamedTarget> {
-    if store.shared.shards <= 1 { store.keys.targets(grant) } else { Vec::new() }
+fn stored_targets<'a>(store: &RedisStore, ids: &'a GrantIds) -> &'a [NamedTarget] {
+    if store.shared.shards <= 1 { &ids.targets } else { &[] }
 }

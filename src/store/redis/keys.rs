@@ -3,24 +3,19 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
-use crate::id::{GrantId, Namespace, SessionId};
-use crate::revocation::Target;
+use crate::id::{Namespace, SessionId};
+use crate::revocation::{Target, TargetKind};
 use crate::store::redis::config::MOST_SHARDS;
-use crate::token::{DigestKey, Grant, PresentedToken, TargetKind, TokenDigest};
+use crate::store::rules::codes;
+use crate::store::rules::keys::{GrantKeys, TargetKey, TargetKeys};
+use crate::token::{DigestKey, Grant, PresentedToken, TokenDigest};
 
-/// Half a keyed digest, which names a token, or what a revocation points at. A hundred and twenty-eight bits of a MAC are as
-/// unguessable as the whole, and no two of them are alike by accident. The namespace is part of the key.
+/// The first half of a target's key, which names a token, or what a revocation points at. The namespace is part of it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Id([u8; 16]);
 
 impl Id {
     pub(super) const BYTES: usize = 16;
-
-    fn of(digest: &[u8; 32]) -> Self {
-        let (half, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
-        Self(*half)
-    }
 
     pub(super) const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -31,12 +26,18 @@ impl Id {
     }
 }
 
+impl From<TargetKey> for Id {
+    fn from(key: TargetKey) -> Self {
+        Self(key.first_half())
+    }
+}
+
 /// What a key holds: the letter behind its hash tag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
     Entry,
-    Family,
     Feed,
+    Grant,
     Session,
     Token,
 }
@@ -45,8 +46,8 @@ impl Part {
     const fn letter(self) -> u8 {
         match self {
             Self::Entry => b'e',
-            Self::Family => b'n',
             Self::Feed => b'x',
+            Self::Grant => b'g',
             Self::Session => b's',
             Self::Token => b't',
         }
@@ -56,7 +57,8 @@ impl Part {
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
 pub(super) struct NamespaceKeys {
-    key: DigestKey,
+    digest: DigestKey,
+    targets: TargetKeys,
     /// The hash tag of each shard.
     tags: Arc<[Box<[u8]>]>,
 }
@@ -71,51 +73,26 @@ pub(super) struct NamedTarget {
 impl NamedTarget {
     /// The letter that scripts know the kind by.
     pub(super) const fn letter(&self) -> u8 {
-        match self.kind {
-            TargetKind::Token => b't',
-            TargetKind::Grant => b'g',
-            TargetKind::Session => b's',
-            TargetKind::SubjectAtClient => b'a',
-            TargetKind::Subject => b'u',
-            TargetKind::Client => b'c',
-            TargetKind::Everything => b'x',
-        }
-    }
-
-    /// What the cutoff of its entry is compared with: a token, grant or session is named once and never again, so there
-    /// the name alone decides.
-    pub(super) const fn granted(&self, login: Timestamp) -> Timestamp {
-        match self.kind {
-            TargetKind::Token | TargetKind::Grant | TargetKind::Session => {
-                Timestamp::from_unix_millis(0)
-            }
-            TargetKind::SubjectAtClient
-            | TargetKind::Subject
-            | TargetKind::Client
-            | TargetKind::Everything => login,
-        }
+        codes::target_letter(self.kind)
     }
 }
 
-/// The kind that a script means by its letter.
-pub(super) const fn kind_of_letter(letter: u8) -> Option<TargetKind> {
-    Some(match letter {
-        b't' => TargetKind::Token,
-        b'g' => TargetKind::Grant,
-        b's' => TargetKind::Session,
-        b'a' => TargetKind::SubjectAtClient,
-        b'u' => TargetKind::Subject,
-        b'c' => TargetKind::Client,
-        b'x' => TargetKind::Everything,
-        _ => return None,
-    })
+/// What the record of a token has of its grant.
+pub(super) struct GrantIds {
+    /// The grant itself.
+    pub(super) grant: Id,
+    /// Whose it is.
+    pub(super) owner: [u8; 16],
+    /// What may cover its tokens, except each token alone; the narrowest first.
+    pub(super) targets: Vec<NamedTarget>,
 }
 
 impl NamespaceKeys {
     /// The keys of a namespace in the data under `prefix`. No name of a namespace is in any key: it may be a customer's.
     pub(super) fn new(prefix: &str, shards: u16, key: &DigestKey, namespace: &Namespace) -> Self {
-        let key = key.for_namespace(namespace);
-        let [a, b, c, d, e, f, ..] = key.derive("annul redis namespace", "");
+        let targets = TargetKeys::new(key, namespace);
+        let digest = key.for_namespace(namespace);
+        let [a, b, c, d, e, f, ..] = digest.derive("annul redis namespace", "");
         let mut name = String::new();
         for byte in [a, b, c, d, e, f] {
             // Writing to a string cannot fail.
@@ -128,7 +105,7 @@ impl NamespaceKeys {
                 format!("{{{prefix}:{name}:{shard}/{shards}}}").into_bytes().into_boxed_slice()
             })
             .collect();
-        Self { key, tags }
+        Self { digest, targets, tags }
     }
 
     pub(super) fn shard_count(&self) -> usize {
@@ -136,60 +113,40 @@ impl NamespaceKeys {
     }
 
     pub(super) fn digest(&self, token: PresentedToken<'_>) -> TokenDigest {
-        self.key.digest(token)
+        self.digest.digest(token)
     }
 
     /// The record of a token, and a revocation of it alone: one id, one shard.
     pub(super) fn token(&self, digest: &TokenDigest) -> Id {
-        Id::of(digest.as_bytes())
+        self.targets.token(&(*digest).into()).into()
     }
 
     pub(super) fn session(&self, id: &SessionId) -> Id {
-        Id::of(&self.key.derive("annul session", id.as_str()))
-    }
-
-    pub(super) fn grant(&self, id: &GrantId) -> Id {
-        Id::of(&self.key.derive("annul grant", id.as_str()))
+        self.targets.session(id).into()
     }
 
     pub(super) fn target(&self, target: &Target) -> Id {
-        match target {
-            Target::Token(id) => match id.digest() {
-                Some(digest) => self.token(digest),
-                None => {
-                    Id::of(&self.key.derive("annul named token", id.name().unwrap_or_default()))
-                }
-            },
-            Target::Grant(id) => self.grant(id),
-            Target::Session(id) => self.session(id),
-            Target::SubjectAtClient(subject, client) => {
-                // The length keeps user `a` at client `b:c` apart from user `a:b` at client `c`.
-                let (subject, client) = (subject.as_str(), client.as_str());
-                let pair = format!("{}:{subject}{client}", subject.len());
-                Id::of(&self.key.derive("annul subject at client", &pair))
-            }
-            Target::Subject(id) => Id::of(&self.key.derive("annul subject", id.as_str())),
-            Target::Client(id) => Id::of(&self.key.derive("annul client", id.as_str())),
-            Target::Everything => Id::of(&self.key.derive("annul everything", "")),
-        }
+        self.targets.of(target).into()
     }
 
-    /// What may cover the tokens of a grant, beyond each token alone; the narrowest first.
+    /// The target as scripts know it.
+    pub(super) fn named(&self, target: &Target) -> NamedTarget {
+        NamedTarget { kind: target.kind(), id: self.target(target) }
+    }
+
+    /// What may cover the tokens of a grant, except each token alone; the narrowest first.
     pub(super) fn targets(&self, grant: &Grant) -> Vec<NamedTarget> {
-        let client = grant.client_id();
-        let subject = grant.subject_id();
-        [
-            Some(Target::Grant(grant.id().clone())),
-            grant.session_id().cloned().map(Target::Session),
-            subject.map(|subject| Target::SubjectAtClient(subject.clone(), client.clone())),
-            subject.cloned().map(Target::Subject),
-            Some(Target::Client(client.clone())),
-            Some(Target::Everything),
-        ]
-        .into_iter()
-        .flatten()
-        .map(|target| NamedTarget { kind: target.kind(), id: self.target(&target) })
-        .collect()
+        named_targets(&self.targets.of_grant(grant))
+    }
+
+    /// The ids that a record of a token of this grant has.
+    pub(super) fn of_grant(&self, grant: &Grant) -> GrantIds {
+        let keys = self.targets.of_grant(grant);
+        GrantIds {
+            grant: keys.grant.into(),
+            owner: self.targets.owner(grant).first_half(),
+            targets: named_targets(&keys),
+        }
     }
 
     pub(super) fn shard(&self, id: &Id) -> usize {
@@ -215,6 +172,10 @@ impl NamespaceKeys {
     pub(super) fn feed_key(&self, shard: usize) -> Vec<u8> {
         [self.tag(shard), &[Part::Feed.letter()]].concat()
     }
+}
+
+fn named_targets(keys: &GrantKeys) -> Vec<NamedTarget> {
+    keys.iter().map(|(kind, key)| NamedTarget { kind, id: key.into() }).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Connecting, and the checks before a store is handed out.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
 use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -28,12 +28,20 @@ pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartEr
     let link = Link::new(&address, config.timeout, config.replicas)
         .map_err(RedisStartError::unreachable)?;
     let shards = check_and_open(&config, &address, &link).await?;
-    let RedisConfig { key, prefix, retention, longest_lifetime, .. } = config;
+    let RedisConfig { key, prefix, lifetimes, stopwatch, longest_lifetime, .. } = config;
     let keys = NamespaceKeys::new(&prefix, shards, &key, &Namespace::default());
-    let first_swept = AtomicUsize::new(0);
-    let shared =
-        Arc::new(Shared { link, key, prefix, shards, retention, longest_lifetime, first_swept });
-    Ok(RedisStore { shared, keys })
+    let shared = Shared {
+        link,
+        key,
+        prefix,
+        shards,
+        lifetimes,
+        stopwatch,
+        longest_lifetime,
+        first_swept: AtomicUsize::new(0),
+        leaps: Mutex::default(),
+    };
+    Ok(RedisStore { shared: Arc::new(shared), keys })
 }
 
 /// Looks at every server, then at the data; founds them if there are none. The number of shards.

@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::id::{ClientId, Subject};
-use crate::revocation::{Actor, Reason, Revocation, Target};
+use crate::revocation::{Actor, Revocation, Target, TargetKind};
 use crate::secret::Secret;
 use crate::store::redis::keys::{Id, NamedTarget};
+use crate::store::redis::script::FAR;
+use crate::store::rules::rotation::{Family, Generation};
+use crate::store::rules::{OpenLogins, codes};
 use crate::store::{FeedEntry, Session, StoreError};
-use crate::token::{Grant, NewToken, TokenDigest, TokenId, TokenKind};
+use crate::token::{Grant, NewToken, TokenDigest, TokenKind};
 
 const VERSION: u8 = 1;
 
-/// How long a counterpart may be.
-const LONGEST_COUNTERPART: usize = 60_000;
+/// The length of a day of [`OpenLogins`], in milliseconds: `DAY` in `lua/logins.lua`.
+const DAY: u64 = 86_400_000;
 
 /// The mark of a token that was not consumed.
 pub(super) const UNCONSUMED: [u8; 16] = [0; 16];
@@ -21,16 +24,13 @@ pub(super) const UNCONSUMED: [u8; 16] = [0; 16];
 /// The mark of a token that was consumed before it was recorded, so by no rotation here.
 pub(super) const IMPORTED: [u8; 16] = [0xff; 16];
 
-/// The generation of such a token. No family gets so far, so no grace window covers it.
-pub(super) const IMPORTED_GENERATION: u32 = u32::MAX - 1;
-
 /// A token as it is kept. The scripts know its head by heart: see `lua/token.lua`.
 #[derive(Clone, Debug)]
 pub(super) struct StoredToken {
     pub(super) kind: TokenKind,
     pub(super) expires_at: Timestamp,
     pub(super) due: Timestamp,
-    pub(super) generation: u32,
+    pub(super) generation: Generation,
     pub(super) consumed_by: [u8; 16],
     pub(super) grant_key: Id,
     pub(super) issued_at: Timestamp,
@@ -50,7 +50,7 @@ impl StoredToken {
         bytes.instant(self.expires_at);
         bytes.instant(self.due);
         bytes.instant(self.grant.authenticated_at());
-        bytes.0.extend(self.generation.to_be_bytes());
+        bytes.0.extend(self.generation.get().to_be_bytes());
         bytes.0.extend(self.consumed_by);
         bytes.0.extend(self.grant_key.as_bytes());
         bytes.byte(u8::try_from(targets.len()).unwrap_or_default());
@@ -73,15 +73,11 @@ impl StoredToken {
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut bytes = Reader(bytes);
         bytes.version()?;
-        let kind = match bytes.byte()? {
-            b'a' => TokenKind::AccessToken,
-            b'r' => TokenKind::RefreshToken,
-            _ => return Err(broken()),
-        };
+        let kind = codes::token_of_letter(bytes.byte()?).ok_or_else(broken)?;
         let expires_at = bytes.instant()?;
         let due = bytes.instant()?;
         let authenticated_at = bytes.instant()?;
-        let generation = u32::from_be_bytes(bytes.array()?);
+        let generation = Generation::new(u32::from_be_bytes(bytes.array()?));
         let consumed_by = bytes.array()?;
         let grant_key = Id::new(bytes.array()?);
         let targets = usize::from(bytes.byte()?);
@@ -117,44 +113,43 @@ impl StoredToken {
     }
 }
 
-/// The two parts of a successor's record that are its own, where a script takes the rest from the token that it replaces.
+/// The parts of a successor's record that are its own, where a script takes the rest from the token that it replaces.
+pub(super) struct SuccessorParts {
+    /// Kind, expiry and due.
+    pub(super) head: Vec<u8>,
+    /// Generation and mark, where it was consumed before it was recorded.
+    pub(super) mark: Vec<u8>,
+    /// What it does not share with its grant.
+    pub(super) own: Vec<u8>,
+}
+
 pub(super) fn successor(
     token: &NewToken<'_>,
     due: Timestamp,
     issued_at: Timestamp,
-) -> (Vec<u8>, Vec<u8>) {
+) -> SuccessorParts {
     let mut head = Writer(Vec::new());
     head.kind(token.kind());
     head.instant(token.expires_at());
     head.instant(due);
+    let mut mark = Vec::new();
+    if token.is_consumed() {
+        mark.extend(Generation::IMPORTED.get().to_be_bytes());
+        mark.extend(IMPORTED);
+    }
     let mut own = Writer(Vec::new());
     own.own(issued_at, token.counterpart().map(AsRef::as_ref));
-    (head.0, own.0)
+    SuccessorParts { head: head.0, mark, own: own.0 }
 }
 
-/// Refuses what a record cannot hold: scripts know its place by a length of two bytes.
-pub(super) fn check_counterparts(tokens: &[NewToken<'_>]) -> Result<(), StoreError> {
-    let is_long = |token: &NewToken<'_>| {
-        token.counterpart().is_some_and(|text| text.expose_secret().len() > LONGEST_COUNTERPART)
-    };
-    match tokens.iter().any(is_long) {
-        true => Err(StoreError::conflict("a counterpart of more than 60,000 bytes cannot be kept")),
-        false => Ok(()),
-    }
-}
-
-/// What readers of the feed are told, beside the cutoff and until when, which the scripts keep in an entry's head.
+/// What readers of the feed get, except the letter of the kind, the cutoff and until when: those are in an entry's head.
 pub(super) fn entry_body(revocation: &Revocation) -> Vec<u8> {
     let mut bytes = Writer(vec![VERSION]);
     bytes.target(revocation.target());
     bytes.text(revocation.reason().as_str());
-    match revocation.actor() {
-        Actor::Client(client) => {
-            bytes.byte(b'c');
-            bytes.text(client.as_str());
-        }
-        Actor::Operator => bytes.byte(b'o'),
-        Actor::Store => bytes.byte(b's'),
+    bytes.byte(codes::actor_letter(revocation.actor()));
+    if let Actor::Client(client) = revocation.actor() {
+        bytes.text(client.as_str());
     }
     bytes.0
 }
@@ -167,25 +162,55 @@ pub(super) fn cutoff(entry: &[u8]) -> Result<Option<Timestamp>, StoreError> {
     }
 }
 
-/// When a family is due.
-pub(super) fn due(family: &[u8]) -> Option<&[u8]> {
-    family.get(..8)
+/// Until when a grant record is kept, as it is stored.
+pub(super) fn grant_until(grant: &[u8]) -> Option<&[u8]> {
+    grant.get(..8)
+}
+
+/// The family of a grant record; none where no refresh token was rotated.
+pub(super) fn family(grant: &[u8]) -> Result<Option<Family>, StoreError> {
+    let mut bytes = Reader(grant.get(24..).unwrap_or_default());
+    if bytes.0.is_empty() {
+        return Ok(None);
+    }
+    let generation = u32::try_from(bytes.instant()?.as_unix_millis()).map_err(|_| broken())?;
+    let rotated_at = bytes.instant()?;
+    Ok(Some(Family { generation: Generation::new(generation), rotated_at }))
+}
+
+/// Adds the open logins of one shard.
+pub(super) fn add_logins(logins: &mut OpenLogins, days: &[u8]) -> Result<(), StoreError> {
+    let mut bytes = Reader(days);
+    while !bytes.0.is_empty() {
+        let day = bytes.instant()?.as_unix_millis();
+        let until = bytes.until()?;
+        logins.add(Timestamp::from_unix_millis(day.saturating_mul(DAY)), until);
+    }
+    Ok(())
+}
+
+/// Open logins, for a script.
+pub(super) fn logins(logins: &OpenLogins) -> Vec<u8> {
+    let mut bytes = Writer(Vec::new());
+    for (day, until) in logins.days() {
+        bytes.instant(Timestamp::from_unix_millis(day));
+        bytes.instant(Timestamp::from_unix_millis(until.as_unix_millis().min(FAR)));
+    }
+    bytes.0
 }
 
 pub(super) fn feed_entry(entry: &[u8]) -> Result<FeedEntry, StoreError> {
     let mut bytes = Reader(entry);
     let at = bytes.instant()?;
-    let until = bytes.instant()?;
+    let until = bytes.until()?;
     bytes.take(16)?;
+    let kind = codes::target_of_letter(bytes.byte()?).ok_or_else(broken)?;
     bytes.version()?;
-    let target = bytes.target()?;
-    let reason = Reason::named(bytes.text()?).unwrap_or(Reason::Administrative);
-    let actor = match bytes.byte()? {
-        b'c' => Actor::Client(ClientId::new(bytes.text()?)),
-        b'o' => Actor::Operator,
-        b's' => Actor::Store,
-        _ => return Err(broken()),
-    };
+    let target = bytes.target(kind)?;
+    let reason = codes::reason_of_name(bytes.text()?);
+    let letter = bytes.byte()?;
+    let client = if bytes.0.is_empty() { None } else { Some(bytes.text()?) };
+    let actor = codes::actor_of_letter(letter, client).ok_or_else(broken)?;
     Ok(FeedEntry::new(target, at, reason, actor, until))
 }
 
@@ -227,10 +252,7 @@ impl Writer {
     }
 
     fn kind(&mut self, kind: TokenKind) {
-        self.byte(match kind {
-            TokenKind::AccessToken => b'a',
-            TokenKind::RefreshToken => b'r',
-        });
+        self.byte(codes::token_letter(kind));
     }
 
     fn instant(&mut self, instant: Timestamp) {
@@ -264,33 +286,22 @@ impl Writer {
         }
     }
 
+    /// The names of a target; its kind is in the head of the entry.
     fn target(&mut self, target: &Target) {
         match target {
-            Target::Token(id) => match id.digest() {
-                Some(digest) => {
-                    self.byte(b'd');
-                    self.0.extend(digest.as_bytes());
-                }
-                None => {
-                    self.byte(b'n');
-                    self.text(id.name().unwrap_or_default());
-                }
-            },
-            Target::Grant(id) => self.named(b'g', id.as_str()),
-            Target::Session(id) => self.named(b's', id.as_str()),
+            Target::Token(id) => {
+                self.0.extend(id.digest().map(TokenDigest::as_bytes).unwrap_or(&[0; 32]));
+            }
+            Target::Grant(id) => self.text(id.as_str()),
+            Target::Session(id) => self.text(id.as_str()),
             Target::SubjectAtClient(subject, client) => {
-                self.named(b'a', subject.as_str());
+                self.text(subject.as_str());
                 self.text(client.as_str());
             }
-            Target::Subject(id) => self.named(b'u', id.as_str()),
-            Target::Client(id) => self.named(b'c', id.as_str()),
-            Target::Everything => self.byte(b'x'),
+            Target::Subject(id) => self.text(id.as_str()),
+            Target::Client(id) => self.text(id.as_str()),
+            Target::Everything => {}
         }
-    }
-
-    fn named(&mut self, kind: u8, name: &str) {
-        self.byte(kind);
-        self.text(name);
     }
 }
 
@@ -321,6 +332,12 @@ impl<'a> Reader<'a> {
         Ok(Timestamp::from_unix_millis(u64::from_be_bytes(self.array()?)))
     }
 
+    /// Until when something is kept, where the scripts write their latest instant for "never".
+    fn until(&mut self) -> Result<Timestamp, StoreError> {
+        let until = self.instant()?;
+        Ok(if until.as_unix_millis() >= FAR { Timestamp::MAX } else { until })
+    }
+
     fn text(&mut self) -> Result<&'a str, StoreError> {
         let mut len = 0_usize;
         for place in 0..5 {
@@ -337,19 +354,17 @@ impl<'a> Reader<'a> {
         if self.byte()? == 0 { Ok(None) } else { self.text().map(Some) }
     }
 
-    fn target(&mut self) -> Result<Target, StoreError> {
-        Ok(match self.byte()? {
-            b'd' => Target::Token(TokenDigest::from_bytes(self.array()?).into()),
-            b'n' => Target::Token(TokenId::named(self.text()?)),
-            b'g' => Target::Grant(self.text()?.into()),
-            b's' => Target::Session(self.text()?.into()),
-            b'a' => {
+    fn target(&mut self, kind: TargetKind) -> Result<Target, StoreError> {
+        Ok(match kind {
+            TargetKind::Token => Target::Token(TokenDigest::from_bytes(self.array()?).into()),
+            TargetKind::Grant => Target::Grant(self.text()?.into()),
+            TargetKind::Session => Target::Session(self.text()?.into()),
+            TargetKind::SubjectAtClient => {
                 Target::SubjectAtClient(Subject::new(self.text()?), ClientId::new(self.text()?))
             }
-            b'u' => Target::Subject(self.text()?.into()),
-            b'c' => Target::Client(self.text()?.into()),
-            b'x' => Target::Everything,
-            _ => return Err(broken()),
+            TargetKind::Subject => Target::Subject(self.text()?.into()),
+            TargetKind::Client => Target::Client(self.text()?.into()),
+            TargetKind::Everything => Target::Everything,
         })
     }
 }
@@ -357,6 +372,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::Reason;
 
     fn record() -> StoredToken {
         let login = Timestamp::from_unix_seconds(1_800_000_000);
@@ -364,7 +380,7 @@ mod tests {
             kind: TokenKind::RefreshToken,
             expires_at: Timestamp::MAX,
             due: login,
-            generation: 3,
+            generation: Generation::new(3),
             consumed_by: UNCONSUMED,
             grant_key: Id::new([9; 16]),
             issued_at: login,
@@ -378,13 +394,13 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was() {
-        let named = NamedTarget { kind: crate::token::TargetKind::Client, id: Id::new([1; 16]) };
+        let named = NamedTarget { kind: TargetKind::Client, id: Id::new([1; 16]) };
         for targets in [&[][..], &[named], &[named; 6]] {
             let bytes = record().to_bytes(targets);
             let again = StoredToken::from_bytes(&bytes).unwrap();
             assert_eq!(again.grant, record().grant);
             assert_eq!(again.counterpart.unwrap().expose_secret(), "at");
-            assert_eq!((again.expires_at, again.generation), (Timestamp::MAX, 3));
+            assert_eq!((again.expires_at, again.generation.get()), (Timestamp::MAX, 3));
         }
     }
 
@@ -410,11 +426,28 @@ mod tests {
     }
 
     #[test]
+    fn open_logins_and_families_are_read_as_they_were_written() {
+        let at = Timestamp::from_unix_seconds(1_800_000_000);
+        let mut kept = OpenLogins::default();
+        kept.add(at, at);
+        kept.add(Timestamp::default(), Timestamp::MAX);
+        let mut read = OpenLogins::default();
+        add_logins(&mut read, &logins(&kept)).unwrap();
+        assert_eq!(read, kept);
+        assert_eq!(family(&[1; 24]).unwrap(), None);
+        let mut grant = vec![1; 24];
+        grant.extend(3_u64.to_be_bytes());
+        grant.extend(at.as_unix_millis().to_be_bytes());
+        let known = Family { generation: Generation::new(3), rotated_at: at };
+        assert_eq!(family(&grant).unwrap(), Some(known));
+        assert!(family(&grant[..30]).is_err());
+    }
+
+    #[test]
     fn an_entry_is_told_as_it_was_written() {
         let at = Timestamp::from_unix_seconds(1_800_000_000);
         let targets = [
             Target::Token(TokenDigest::from_bytes([5; 32]).into()),
-            Target::Token(TokenId::named("row-17")),
             Target::Grant("g".into()),
             Target::Session("s".into()),
             Target::SubjectAtClient("alice".into(), "web".into()),
@@ -423,18 +456,15 @@ mod tests {
             Target::Everything,
         ];
         for target in targets {
-            let revocation =
-                Revocation::by_client(target.clone(), Reason::Logout, at, "web".into());
+            let revocation = Revocation::by_operator(target.clone(), Reason::Logout, at);
             let mut entry = Vec::new();
             entry.extend(at.as_unix_millis().to_be_bytes());
             entry.extend(at.as_unix_millis().to_be_bytes());
             entry.extend([0; 16]);
+            entry.push(codes::target_letter(target.kind()));
             entry.extend(entry_body(&revocation));
             let told = feed_entry(&entry).unwrap();
-            assert_eq!(
-                told,
-                FeedEntry::new(target, at, Reason::Logout, Actor::Client("web".into()), at)
-            );
+            assert_eq!(told, FeedEntry::new(target, at, Reason::Logout, Actor::Operator, at));
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use redis::Value;
 
-use crate::clock::Timestamp;
-use crate::revocation::{Actor, Revocation, Revoked, Target};
+use crate::revocation::{Revocation, Revoked, Target};
 use crate::store::StoreError;
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::Part;
 use crate::store::redis::records::{self, StoredToken};
-use crate::store::redis::script::{Call, REVOKE, millis, random};
+use crate::store::redis::script::{Call, REVOKE, length, millis, random};
 use crate::store::redis::store::RedisStore;
+use crate::store::rules::issuing;
 
 /// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been consumed
 /// since it was looked up: by then revoking it means that, and its successors would live.
@@ -17,14 +17,19 @@ pub(super) async fn revoke(
     store: &RedisStore,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
+    if let Target::Token(id) = revocation.target()
+        && id.digest().is_none()
+    {
+        return Err(issuing::no_such_name());
+    }
     let (outcome, consumed) = revoke_target(store, revocation).await?;
-    let (Some(record), Actor::Client(client)) = (consumed, revocation.actor()) else {
+    let Some(record) = consumed else {
         return Ok(outcome);
     };
-    let target = Target::Grant(record.grant.id().clone());
-    let (at, reason) = (revocation.at(), revocation.reason());
-    let of_grant = Revocation::by_client(target, reason, at, client.clone());
-    match revoke_target(store, &of_grant).await? {
+    let Some(widened) = revocation.widened_to(record.grant.id().clone()) else {
+        return Ok(outcome);
+    };
+    match revoke_target(store, &widened).await? {
         (Revoked::Newly, _) => Ok(Revoked::Newly),
         (Revoked::Already, _) => Ok(outcome),
     }
@@ -35,33 +40,27 @@ async fn revoke_target(
     store: &RedisStore,
     revocation: &Revocation,
 ) -> Result<(Revoked, Option<StoredToken>), StoreError> {
-    let target = revocation.target();
-    let id = store.keys.target(target);
-    let shard = store.keys.shard(&id);
-    let (moves, is_record) = match target {
-        Target::Token(token) => (false, token.digest().is_some()),
-        Target::Grant(_) | Target::Session(_) => (false, false),
-        Target::SubjectAtClient(..)
-        | Target::Subject(_)
-        | Target::Client(_)
-        | Target::Everything => (true, false),
-    };
+    let target = store.keys.named(revocation.target());
+    let shard = store.keys.shard(&target.id);
     let mut call = Call::new(&REVOKE, store.keys.shard_key(shard))
-        .key(store.keys.key(Part::Entry, &id))
+        .key(store.keys.key(Part::Entry, &target.id))
         .key(store.keys.feed_key(shard));
-    if is_record && matches!(revocation.actor(), Actor::Client(_)) {
-        call = call.key(store.keys.key(Part::Token, &id));
+    if revocation.token_alone().is_some() {
+        call = call.key(store.keys.key(Part::Token, &target.id));
     }
-    let retention = store.shared.retention;
+    let lifetimes = store.shared.lifetimes;
+    let retention = lifetimes.retention();
     let kept = retention.access_tokens.max(retention.refresh_tokens);
+    let longest = store.shared.longest_lifetime.saturating_add(kept);
     let call = call
-        .argument(*id.as_bytes())
+        .argument(*target.id.as_bytes())
         .argument(revocation.at().as_unix_millis().to_be_bytes())
-        .number(u64::from(moves))
+        .argument([target.letter()])
         .argument(records::entry_body(revocation))
         .argument(random()?)
-        .number(millis(Timestamp::default() + store.shared.longest_lifetime))
-        .number(millis(Timestamp::default() + kept));
+        .number(millis(revocation.recorded_at()))
+        .number(length(longest.max(lifetimes.longest_unrecorded())))
+        .number(length(lifetimes.in_flight()));
     let Some([Value::Int(is_new), consumed]) = parts(store.shared.link.call(&call).await?) else {
         return Err(unexpected());
     };

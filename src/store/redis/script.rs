@@ -1,14 +1,12 @@
 //! The scripts. One call of one of them is one operation on one shard: it happens as a whole or not at all.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::{Cmd, Script as Hashed};
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-
-/// How much later than due Redis itself forgets, where no sweep comes: `MARGIN` in `lua/common.lua`.
-const MARGIN: u64 = 86_400_000;
 
 /// The latest instant that scripts compute with: `FAR` in `lua/common.lua`.
 pub(super) const FAR: u64 = 9_000_000_000_000_000;
@@ -101,12 +99,12 @@ pub(super) fn millis(instant: Timestamp) -> u64 {
     instant.as_unix_millis().min(FAR)
 }
 
-/// When Redis itself may forget what is due at `due`.
-pub(super) fn forgotten(due: Timestamp) -> u64 {
-    millis(due).saturating_add(MARGIN).min(FAR)
+/// A length of time as a number for the scripts. Longer than any instant is late, so that nothing is beyond [`Duration::MAX`].
+pub(super) fn length(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(2 * FAR)
 }
 
-/// Bytes that nobody has chosen before.
+/// Bytes that were not chosen before.
 pub(super) fn random() -> Result<[u8; 16], StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
@@ -133,18 +131,19 @@ macro_rules! scripts {
 }
 
 scripts! {
-    CONSUME = "", ["common", "token", "consume"];
-    DUE = " flags=allow-oom", ["common", "horizon", "token", "due"];
-    FAMILY = "", ["common", "window", "family"];
+    ADVANCE = "", ["common", "grant", "rotation", "advance"];
+    CLOCK = " flags=allow-oom", ["common", "clock"];
+    CONSUME = "", ["common", "horizon", "entry", "token", "consume"];
+    DUE = " flags=allow-oom", ["common", "token", "due"];
     FEED = " flags=allow-oom", ["common", "feed"];
     FIND = " flags=allow-oom", ["common", "entry", "token", "find"];
-    ISSUE = "", ["common", "horizon", "entry", "token", "issue"];
+    ISSUE = "", ["common", "horizon", "entry", "token", "put", "grant", "issue"];
     OPEN = "", ["open"];
     READ = " flags=allow-oom", ["read"];
-    REVOKE = "", ["common", "token", "revoke"];
-    ROTATE = "", ["common", "horizon", "entry", "token", "window", "rotate"];
-    SESSION = "", ["common", "horizon", "session"];
-    SWEEP = " flags=allow-oom", ["common", "token", "sweep"];
+    REVOKE = "", ["common", "entry", "token", "revoke"];
+    ROTATE = "", ["common", "horizon", "entry", "token", "put", "grant", "rotation", "rotate"];
+    SESSION = "", ["common", "horizon", "entry", "logins", "session"];
+    SWEEP = " flags=allow-oom", ["common", "entry", "token", "logins", "sweep"];
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::Target;
 use crate::store::redis::announce::{Announcement, announce};
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::{NamedTarget, Part};
 use crate::store::redis::read::read_value;
 use crate::store::redis::records;
-use crate::store::redis::script::{Call, SESSION, forgotten, millis};
+use crate::store::redis::script::{Call, SESSION, millis};
 use crate::store::redis::store::RedisStore;
-use crate::store::{Retention, Session, StoreError};
+use crate::store::rules::covering::targets_of_login;
+use crate::store::{Session, StoreError};
 
 /// How often others may be quicker.
 const ATTEMPTS: usize = 64;
 
-/// Announces the session as it will be, and writes it if it still is what it was taken for. So nobody joins or prolongs
-/// a session that was not announcement, however many are at it.
+/// Announces the session as it will be, and writes it if it still is what it was taken for. So no session is joined or
+/// prolonged that was not announced, however many are at it.
 pub(super) async fn open_session(store: &RedisStore, session: Session) -> Result<(), StoreError> {
     let id = store.keys.session(session.id());
     let mut known = Vec::new();
@@ -29,30 +29,28 @@ pub(super) async fn open_session(store: &RedisStore, session: Session) -> Result
                 joined
             }
         };
-        let due = joined.expires_at() + store.shared.retention.refresh_tokens;
-        // What is asked for in its last moment is on its way for a little longer.
-        let announcement = Announcement {
-            expiry: millis(joined.expires_at() + Retention::IN_FLIGHT),
-            forgotten: forgotten(due),
-            login: joined.started_at(),
-        };
-        announce(store, &login_targets(store, &joined), announcement).await?;
-        let due = Timestamp::from_unix_millis(millis(due));
+        let kept = store.shared.lifetimes.session_until(joined.expires_at());
+        // When a session began says little about what time it is.
+        let now = Timestamp::default();
+        let announcement = Announcement { kept, login: joined.started_at(), now };
+        let targets: Vec<NamedTarget> =
+            targets_of_login(&joined).map(|target| store.keys.named(&target)).collect();
+        announce(store, &targets, None, announcement).await?;
+        let due = Timestamp::from_unix_millis(millis(kept));
         let call = Call::new(&SESSION, store.keys.shard_key(store.keys.shard(&id)))
             .key(store.keys.key(Part::Session, &id))
             .key(store.keys.key(Part::Entry, &id))
             .argument(*id.as_bytes())
             .argument(known.as_slice())
             .argument(records::session_to_bytes(&joined, due))
-            .number(millis(joined.expires_at()))
-            .number(announcement.forgotten);
-        let Some([outcome, told]) = parts(store.shared.link.call(&call).await?) else {
+            .number(joined.started_at().as_unix_millis());
+        let Some([outcome, found]) = parts(store.shared.link.call(&call).await?) else {
             return Err(unexpected());
         };
         match bytes(outcome)?.as_slice() {
             b"done" => return Ok(()),
             b"ended" => return Err(StoreError::conflict("the session was logged out")),
-            b"changed" => known = bytes(told)?,
+            b"changed" => known = bytes(found)?,
             _ => return Err(unexpected()),
         }
     }
@@ -67,17 +65,4 @@ pub(super) async fn session(
         [] => Ok(None),
         known => records::session_from_bytes(known).map(Some),
     }
-}
-
-/// What ends the login of a session without naming it.
-fn login_targets(store: &RedisStore, session: &Session) -> Vec<NamedTarget> {
-    let subject = session.subject();
-    let mut targets = vec![Target::Everything, Target::Subject(subject.clone())];
-    for client in session.clients() {
-        targets.push(Target::Client(client.clone()));
-        targets.push(Target::SubjectAtClient(subject.clone(), client.clone()));
-    }
-    let named =
-        |target: &Target| NamedTarget { kind: target.kind(), id: store.keys.target(target) };
-    targets.iter().map(named).collect()
 }

@@ -1,12 +1,14 @@
 //! The store's own type, which every operation takes.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::clock::Stopwatch;
 use crate::id::Namespace;
-use crate::store::Retention;
+use crate::store::Lifetimes;
 use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::Link;
 use crate::token::DigestKey;
@@ -86,10 +88,13 @@ pub(super) struct Shared {
     pub(super) key: DigestKey,
     pub(super) prefix: String,
     pub(super) shards: u16,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) longest_lifetime: Duration,
     /// Where the next sweep begins.
     pub(super) first_swept: AtomicUsize,
+    /// What the stopwatch showed when the clock was first found ahead, for each namespace where it is; by its first shard.
+    pub(super) leaps: Mutex<BTreeMap<Vec<u8>, Duration>>,
 }
 
 impl RedisStore {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use annul::store::redis::RedisConfig;
 use annul::store::{
-    Changes, RevocationFeed, Rotated, Rotation, StoreErrorKind, Sweep, SweepBudget, TokenLedger,
+    Changes, Lifetimes, RevocationFeed, Rotated, Rotation, StoreErrorKind, Sweep, SweepBudget,
+    TokenLedger,
 };
 use annul::{Clock, DigestKey, NewToken, PresentedToken, RedisStore, SystemClock};
 
@@ -88,7 +89,8 @@ async fn a_server_that_has_forgotten_the_scripts_is_told_them_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_memory_is_unavailable_and_loses_nothing() {
     let server = Server::start(&[]);
-    let store = connect(server.url()).await;
+    let jumping = Lifetimes::default().with_clock_leap(Duration::MAX);
+    let store = RedisStore::connect(config(server.url()).lifetimes(jumping)).await.unwrap();
     for name in ["dead", "live"] {
         issue(&store, name).await.unwrap();
     }

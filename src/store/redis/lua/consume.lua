@@ -1,22 +1,21 @@
 -- The compare-and-swap: of all rotations of one refresh token, one finds it unconsumed. KEYS: the shard, the record, the
--- entry of this token alone. ARGV: now, the id of this rotation.
-local value = redis.call('GET', KEYS[2])
-if not value then
+-- entry of this token alone. ARGV: the id of this rotation, until when the family is kept, now, the leap of a clock.
+local value = redis.call('GETRANGE', KEYS[2], 0, 61)
+if value == '' then
   return 'unknown'
 end
--- In the same step: whoever revokes this token alone either is seen here, or sees there that it was consumed.
-if redis.call('EXISTS', KEYS[3]) == 1 then
+-- In the same step: a revocation of this token alone is seen here, or sees that the token was consumed.
+if covers(KEYS[3], 't', 0) then
   return 'revoked'
 end
 local by = consumed_by(value)
-if by == ARGV[2] then
+if by == ARGV[1] then
   return 'first'
 end
 if by ~= UNCONSUMED then
   return 'consumed'
 end
-if unpacked(value, 3) <= tonumber(ARGV[1]) then
-  return 'expired'
-end
-redis.call('SETRANGE', KEYS[2], 30, ARGV[2])
+-- From now on the record is kept for as long as its family.
+raise(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+redis.call('SETRANGE', KEYS[2], 30, ARGV[1])
 return 'first'

@@ -7,14 +7,13 @@ end
 if not names_targets(value) then
   return redis.error_reply('CORRUPT a token record that names no target')
 end
-if covers(tag .. 'e' .. ARGV[1], 0) then
+if covers(tag .. 'e' .. ARGV[1], 't', 0) then
   return {value, 't'}
 end
 local login = unpacked(value, 19)
 for from = 64, 63 + 17 * string.byte(value, 63), 17 do
   local kind = string.sub(value, from, from)
-  local key = tag .. 'e' .. string.sub(value, from + 1, from + 16)
-  if covers(key, granted_for(kind, login)) then
+  if covers(tag .. 'e' .. string.sub(value, from + 1, from + 16), kind, login) then
     return {value, kind}
   end
 end

@@ -1,25 +1,35 @@
--- Announces tokens to their targets, records them, or both. KEYS: the shard; the entries of the targets; then for each token
--- its record and the entry of it alone. ARGV: latest expiry of the tokens, latest instant at which Redis forgets one, login,
--- letters of the targets' kinds; then for each token: id, record, instant at which Redis forgets it.
--- Answers {number of a token that is another grant's or 0, letter of what covers them or ''}.
-local expiry, forgotten, login, kinds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
--- First: an entry that is written from now on is kept for as long as they are.
-raise(expiry, forgotten)
-local by = ''
-for n = 1, (#KEYS - 1 - #kinds) / 2 do
-  local key, id, value = 2 * n + #kinds, ARGV[2 + 3 * n], ARGV[3 + 3 * n]
-  local ttl = tonumber(ARGV[4 + 3 * n])
-  if not put(KEYS[key], id, value, ttl) then
-    return {n, ''}
+-- Announces tokens to their targets, records them, or both; all or nothing. KEYS: the shard; the entries of the targets; the
+-- record of the grant, where it is in this shard; then for each token its record and the entry of it alone. ARGV: until when
+-- the last of them is kept, login, letters of the targets' kinds, how long something may be in flight, now, the leap of a
+-- clock, id of the grant, owner of the grant or '' where its record is elsewhere; then for each token: id, record.
+-- Answers {what came of it, letter of what covers them or ''}.
+local kept, login, kinds, flight = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local grant, owner = ARGV[7], ARGV[8]
+local first = 2 + #kinds
+if owner ~= '' then
+  if not is_owned_by(KEYS[first], owner) then
+    return {'foreign', ''}
   end
-  if holds(KEYS[key + 1], 0, unpacked(value, 3), ttl) and by == '' then
-    by = 't'
-  end
+  first = first + 1
 end
+local tokens = {}
+for n = 1, (#ARGV - 8) / 2 do
+  local key = first + 2 * (n - 1)
+  tokens[n] = {KEYS[key], KEYS[key + 1], ARGV[7 + 2 * n], ARGV[8 + 2 * n]}
+end
+if is_taken(tokens) then
+  return {'taken', ''}
+end
+-- An entry that is written from now on is kept for longer than they are.
+raise(kept, tonumber(ARGV[5]), tonumber(ARGV[6]))
+if owner ~= '' then
+  keep_grant(KEYS[first - 1], grant, kept, owner)
+end
+local by = put(tokens, flight) and 't' or ''
 for n = 1, #kinds do
   local kind = string.sub(kinds, n, n)
-  if holds(KEYS[n + 1], granted_for(kind, login), expiry, forgotten) and by == '' then
+  if holds(KEYS[n + 1], kind, login, kept, flight) and by == '' then
     by = kind
   end
 end
-return {0, by}
+return {'done', by}

@@ -1,24 +1,51 @@
--- Removes what is due. KEYS: the shard. ARGV: now, how many rows to look at; then for each grant that was asked for: its id,
--- and when its family is due (8 bytes, or '' where there is none).
+-- Removes what is due, of one of the two queues. KEYS: the shard. ARGV: now, how many rows to look at, letter of the queue, how
+-- long something may be in flight, the open logins of all shards; then for each grant that was asked for: its id, and until
+-- when it is kept (8 bytes, or '' where it is not known).
 -- Answers {rows looked at, rows removed, 1 if more is due}.
-local now, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
-local families = {}
-for n = 3, #ARGV, 2 do
-  families[ARGV[n]] = ARGV[n + 1] == '' and 0 or unpacked(ARGV[n + 1], 1)
+local now, budget, set, flight, logins = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local lists = string.lower(set)
+local grants = {}
+for n = 6, #ARGV, 2 do
+  grants[ARGV[n]] = ARGV[n + 1] == '' and 0 or unpacked(ARGV[n + 1], 1)
 end
 local last = math.floor(now / WIDTH)
 local looked, removed = 0, 0
 
 local function first_slice()
-  return redis.call('ZRANGEBYSCORE', tag .. 'Q', '-inf', last, 'LIMIT', 0, 1)[1]
+  return redis.call('ZRANGEBYSCORE', tag .. set, '-inf', last, 'LIMIT', 0, 1)[1]
 end
 
--- When a row is due, as it stands now; nothing if it is gone, false if that has to be asked first.
+-- The rule of OpenLogins::until.
+local function login_until(cutoff)
+  local day, latest = math.floor(cutoff / DAY), nil
+  for from = 1, #logins, 16 do
+    if unpacked(logins, from) <= day then
+      latest = math.max(latest or 0, unpacked(logins, from + 8))
+    end
+  end
+  return latest
+end
+
+-- The rule of Lifetimes::entry_needed_until.
+local function entry_due(key)
+  local value = redis.call('GETRANGE', key, 0, 32)
+  if value == '' then
+    return nil
+  end
+  local till = unpacked(value, 9)
+  local session_until = not is_named_once(string.sub(value, 33, 33)) and login_until(unpacked(value, 1))
+  if session_until and outlives(session_until, flight) > till then
+    till = outlives(session_until, flight)
+    keep(key, till)
+  end
+  return till
+end
+
+-- When a row is due, as it is now; nothing if it is gone, false if its grant has to be asked first.
 local function due_of(member)
   local kind, key = string.sub(member, 1, 1), tag .. member
   if kind == 'e' then
-    local value = redis.call('GETRANGE', key, 8, 15)
-    return value ~= '' and unpacked(value, 1) or nil
+    return entry_due(key)
   end
   if kind ~= 't' then
     local value = redis.call('GETRANGE', key, 0, 7)
@@ -29,19 +56,23 @@ local function due_of(member)
     return nil
   end
   local due = unpacked(value, 11)
-  if due > now or consumed_by(value) == UNCONSUMED then
+  if not is_due(due, now) or consumed_by(value) == UNCONSUMED then
     return due
   end
-  -- It may come back for as long as its family lives.
-  local family = families[grant_of(value)]
-  if not family then
+  -- It may be presented again for as long as its family lives.
+  local kept = grants[grant_of(value)]
+  if not kept then
     return false
   end
-  if family > due then
-    redis.call('SETRANGE', key, 10, packed(family))
-    lasts(key, math.min(family + MARGIN, FAR))
+  if kept > due then
+    local alone = tag .. 'e' .. string.sub(member, 2)
+    if redis.call('EXISTS', alone) == 1 then
+      keep(alone, outlives(kept, flight))
+    end
+    redis.call('SETRANGE', key, 10, packed(kept))
+    lasts(key, forgotten(kept))
   end
-  return math.max(due, family)
+  return math.max(due, kept)
 end
 
 local function remove(member)
@@ -61,17 +92,17 @@ end
 
 local slice = first_slice()
 while slice and looked < budget do
-  local list = tag .. 'q' .. slice
+  local list = tag .. lists .. slice
   local member = redis.call('LINDEX', list, 0)
   if not member then
-    redis.call('ZREM', tag .. 'Q', slice)
+    redis.call('ZREM', tag .. set, slice)
     slice = first_slice()
   else
     looked = looked + 1
     local due = due_of(member)
     if due == false then
       return {looked, removed, 1}
-    elseif due and due <= now then
+    elseif due and is_due(due, now) then
       remove(member)
       removed = removed + 1
     elseif due then
@@ -82,8 +113,11 @@ while slice and looked < budget do
   end
 end
 -- A list whose last row was just taken is no more to be done.
-while slice and redis.call('EXISTS', tag .. 'q' .. slice) == 0 do
-  redis.call('ZREM', tag .. 'Q', slice)
+while slice and redis.call('EXISTS', tag .. lists .. slice) == 0 do
+  redis.call('ZREM', tag .. set, slice)
   slice = first_slice()
+end
+if set == 'Q' and not slice then
+  drop_logins(now)
 end
 return {looked, removed, slice and 1 or 0}

@@ -16,14 +16,3 @@ end
 local function names_targets(value)
   return string.byte(value, 63) > 0
 end
-
--- Records a token. A record that is there stays as it is; false if it is another grant's, or of another kind.
-local function put(key, id, value, ttl)
-  local known = redis.call('GET', key)
-  if known then
-    return string.sub(known, 2, 2) == string.sub(value, 2, 2) and grant_of(known) == grant_of(value)
-  end
-  redis.call('SET', key, value, 'PXAT', ttl)
-  remind('t' .. id, unpacked(value, 11))
-  return true
-end
