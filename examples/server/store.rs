@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use annul::store::instrumented::{Instrumented, Observation, Observer, Outcome};
-use annul::store::redis::RedisConfig;
+use annul::store::redis::{Durability, RedisConfig};
 use annul::store::{EmbeddedStore, PostgresConfig, PostgresStore, Sweep, TokenLedger};
 use annul::{DigestKey, MemoryStore, RedisStore, Secret};
 
@@ -111,7 +111,11 @@ impl Place {
             }
             Self::Redis(url) => {
                 let config = RedisConfig::new(url.expose_secret(), key);
-                Ok(watched(RedisStore::connect(config).await?))
+                let store = RedisStore::connect(config).await?;
+                if store.durability() != Durability::EveryWrite {
+                    eprintln!("warning: {}", store.durability());
+                }
+                Ok(watched(store))
             }
         }
     }

@@ -82,10 +82,13 @@ fn eventually(what: &str, mut look: impl FnMut() -> bool) {
 
 /// A Redis that has on disk what it has answered.
 fn redis(folder: &Path) -> Engine {
+    redis_with("--appendonly yes --appendfsync always", folder)
+}
+
+fn redis_with(options: &str, folder: &Path) -> Engine {
     let port = free_port();
     let text = format!(
-        "redis-server --port {port} --bind 127.0.0.1 --save \"\" --appendonly yes --appendfsync always \
-         --requirepass hunter2 --dir"
+        "redis-server --port {port} --bind 127.0.0.1 --save \"\" {options} --requirepass hunter2 --dir"
     );
     let mut arguments: Vec<String> = text.split(' ').map(|word| word.replace('"', "")).collect();
     arguments.push(folder.to_str().unwrap().to_owned());
@@ -225,6 +228,30 @@ fn healthz_tells_the_truth_while_redis_is_gone_and_nothing_comes_back_with_it() 
     let engine = redis(&data.0);
     let store = format!("redis://:hunter2@127.0.0.1:{}", engine.port);
     the_server_tells_the_truth(engine, &store);
+}
+
+#[test]
+fn a_redis_that_keeps_less_than_every_write_is_warned_of_at_the_start() {
+    let folder = Folder::new();
+    for (options, wanted) in [
+        ("--appendonly no", Some("no append-only file")),
+        ("--appendonly yes --appendfsync everysec", Some("appendfsync everysec")),
+        ("--appendonly yes --appendfsync always", None),
+    ] {
+        let data = Outside::new("redis-less");
+        let engine = redis_with(options, &data.0);
+        let store = format!("redis://:hunter2@127.0.0.1:{}", engine.port);
+        let server = Server::in_folder(&folder.path(""), &["--store", &store]);
+        let said = server.warnings();
+        let lines: Vec<&str> = said.lines().collect();
+        match wanted {
+            Some(wanted) => {
+                let [line] = lines[..] else { panic!("{options}: {said}") };
+                assert!(line.starts_with("warning: Redis") && line.contains(wanted), "{said}");
+            }
+            None => assert!(lines.is_empty(), "{said}"),
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 mod announce;
 mod answer;
 mod config;
+mod durability;
 mod feed;
 mod find;
 mod issue;
@@ -64,6 +65,7 @@ mod store;
 mod sweep;
 
 pub use config::RedisConfig;
+pub use durability::Durability;
 pub use start_error::RedisStartError;
 pub use store::RedisStore;
 

@@ -9,6 +9,7 @@ use redis::{Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::id::Namespace;
 use crate::store::redis::config::{Address, MOST_SHARDS, RedisConfig};
+use crate::store::redis::durability::{self, Durability, field};
 use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::{Connection, Link};
 use crate::store::redis::script::{Call, OPEN};
@@ -27,7 +28,7 @@ pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartEr
     let address = config.address()?;
     let link = Link::new(&address, config.timeout, config.replicas)
         .map_err(RedisStartError::unreachable)?;
-    let shards = check_and_open(&config, &address, &link).await?;
+    let (shards, durability) = check_and_open(&config, &address, &link).await?;
     let RedisConfig { key, prefix, lifetimes, stopwatch, longest_lifetime, .. } = config;
     let keys = NamespaceKeys::new(&prefix, shards, &key, &Namespace::default());
     let shared = Shared {
@@ -38,31 +39,35 @@ pub(super) async fn open(config: RedisConfig) -> Result<RedisStore, RedisStartEr
         lifetimes,
         stopwatch,
         longest_lifetime,
+        durability,
         first_swept: AtomicUsize::new(0),
         leaps: Mutex::default(),
     };
     Ok(RedisStore { shared: Arc::new(shared), keys })
 }
 
-/// Looks at every server, then at the data; founds them if there are none. The number of shards.
+/// Looks at every server, then at the data; founds them if there are none. The number of shards, and what the servers keep.
 async fn check_and_open(
     config: &RedisConfig,
     address: &Address,
     link: &Link,
-) -> Result<u16, RedisStartError> {
+) -> Result<(u16, Durability), RedisStartError> {
     let opening = async {
         check_first_node(address).await?;
         let mut connection = link.open().await.map_err(start_error)?;
-        for info in infos(&mut connection).await? {
-            check_server(&info, config)?;
+        let infos = infos(&mut connection).await?;
+        for info in &infos {
+            check_server(info, config)?;
         }
-        open_data(config, link.is_cluster(), &mut connection).await
+        let shards = open_data(config, link.is_cluster(), &mut connection).await?;
+        let policies = append_policies(&mut connection).await;
+        Ok((shards, durability::weakest(&infos, &policies)))
     };
     // What is asked here is asked of several servers in turn.
-    let Ok(shards) = tokio::time::timeout(config.timeout * 8, opening).await else {
+    let Ok(opened) = tokio::time::timeout(config.timeout * 8, opening).await else {
         return Err(RedisStartError::unreachable("no answer in time"));
     };
-    shards
+    opened
 }
 
 /// One server tells whether it is a node of a cluster; a client for the other kind only says that it is confused.
@@ -88,28 +93,42 @@ async fn check_first_node(address: &Address) -> Result<(), RedisStartError> {
     Err(failure)
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
-/// What every server says of itself: replicas of a cluster too, which may be primaries tomorrow.
+/// What every server says of itself.
 async fn infos(connection: &mut Connection) -> Result<Vec<String>, RedisStartError> {
-    let command: Cmd = redis::cmd("INFO");
+    let infos = ask_all(connection, redis::cmd("INFO")).await.map_err(start_error)?;
+    infos.into_iter().map(|info| text(Ok(info))).collect()
+}
+
+/// When every server writes its append-only file to the disk; fewer where a server does not tell.
+async fn append_policies(connection: &mut Connection) -> Vec<String> {
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg("appendfsync");
+    // A managed service, or the rights of this user, may not allow it.
+    let Ok(answers) = ask_all(connection, command).await else {
+        return Vec::new();
+    };
+    answers.into_iter().filter_map(durability::append_policy).collect()
+}
+
+/// Asks every server: replicas of a cluster too, which may be primaries tomorrow.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is, is not ours to list")]
+async fn ask_all(connection: &mut Connection, command: Cmd) -> Result<Vec<Value>, RedisError> {
     let Connection::Cluster(cluster) = connection else {
-        return Ok(vec![text(connection.send(command).await)?]);
+        return Ok(vec![connection.send(command).await?.extract_error()?]);
     };
     let all = (MultipleNodeRoutingInfo::AllNodes, None::<ResponsePolicy>);
-    let answer = cluster.route_command(command, RoutingInfo::MultiNode(all)).await;
-    let answer = answer.and_then(Value::extract_error).map_err(start_error)?;
-    let infos: Vec<Value> = match answer {
-        Value::Map(infos) => infos.into_iter().map(|(_, info)| info).collect(),
-        Value::Array(infos) => infos
+    let answer = cluster.route_command(command, RoutingInfo::MultiNode(all)).await?;
+    Ok(match answer.extract_error()? {
+        Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
+        Value::Array(answers) => answers
             .into_iter()
             .filter_map(|pair| match pair {
                 Value::Array(pair) => pair.into_iter().nth(1),
-                info => Some(info),
+                answer => Some(answer),
             })
             .collect(),
-        info => vec![info],
-    };
-    infos.into_iter().map(|info| text(Ok(info))).collect()
+        answer => vec![answer],
+    })
 }
 
 fn check_server(info: &str, config: &RedisConfig) -> Result<(), RedisStartError> {
@@ -196,8 +215,4 @@ fn start_error(error: RedisError) -> RedisStartError {
 fn text(answer: Result<Value, RedisError>) -> Result<String, RedisStartError> {
     let answer = answer.and_then(Value::extract_error).map_err(start_error)?;
     redis::from_redis_value(answer).map_err(RedisStartError::unreachable)
-}
-
-fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 use crate::id::Namespace;
 use crate::store::Lifetimes;
+use crate::store::redis::durability::Durability;
 use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::Link;
 use crate::token::DigestKey;
@@ -91,6 +92,7 @@ pub(super) struct Shared {
     pub(super) lifetimes: Lifetimes,
     pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) longest_lifetime: Duration,
+    pub(super) durability: Durability,
     /// Where the next sweep begins.
     pub(super) first_swept: AtomicUsize,
     /// What the stopwatch showed when the clock was first found ahead, for each namespace where it is; by its first shard.
@@ -111,6 +113,23 @@ impl RedisStore {
         let shared = &self.shared;
         let keys = NamespaceKeys::new(&shared.prefix, shared.shards, &shared.key, namespace);
         Self { shared: Arc::clone(shared), keys }
+    }
+
+    /// What an acknowledged revocation survives, as the server said when the store connected. In a Cluster, that of the node that
+    /// keeps least.
+    ///
+    /// ```no_run
+    /// # use annul::RedisStore;
+    /// # use annul::store::redis::Durability;
+    /// # fn demo(store: &RedisStore) {
+    /// if store.durability() != Durability::EveryWrite {
+    ///     eprintln!("warning: {}", store.durability());
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.shared.durability
     }
 
     /// Whether one script sees everything. In a Cluster none does, even of a single shard: while its slot moves, a key that

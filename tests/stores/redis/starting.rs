@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use annul::store::redis::{RedisConfig, RedisStartError};
+use annul::store::redis::{Durability, RedisConfig, RedisStartError};
 use annul::store::{RevocationFeed, Sweep, SweepBudget};
 use annul::{Clock, DigestKey, RedisStore, SystemClock};
 
 use crate::load::{is_good, issue, revoke};
-use crate::servers::{Server, wait_until};
+use crate::servers::{Cluster, Server, wait_until};
 
 fn config(url: impl Into<String>) -> RedisConfig {
     RedisConfig::new(url, DigestKey::new(&[7; 32])).timeout(Duration::from_millis(250))
@@ -76,6 +76,39 @@ async fn a_user_with_the_rights_that_are_asked_for_is_enough() {
     // Another prefix is none of its business.
     let error = refusal(config(url).prefix("other")).await;
     assert!(matches!(error, RedisStartError::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_store_says_what_its_server_keeps() {
+    let server = Server::start(&[]);
+    let durability = async || RedisStore::connect(config(server.url())).await.unwrap().durability();
+    assert_eq!(durability().await, Durability::SnapshotsOrNothing);
+    server.ask(&["CONFIG", "SET", "appendonly", "yes"]);
+    for (policy, expected) in [
+        ("no", Durability::OperatingSystem),
+        ("everysec", Durability::EverySecond),
+        ("always", Durability::EveryWrite),
+    ] {
+        server.ask(&["CONFIG", "SET", "appendfsync", policy]);
+        assert_eq!(durability().await, expected);
+    }
+    // A user that may not ask for it.
+    server.ask(&["ACL", "SETUSER", "default", "-config"]);
+    assert_eq!(durability().await, Durability::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_the_node_that_keeps_least_counts() {
+    let cluster = Cluster::start(0, &["appendonly yes", "appendfsync always"]);
+    let durability = async || {
+        let config = config(cluster.url()).timeout(Duration::from_secs(1));
+        RedisStore::connect(config).await.unwrap().durability()
+    };
+    assert_eq!(durability().await, Durability::EveryWrite);
+    cluster.nodes[1].ask(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    assert_eq!(durability().await, Durability::EverySecond);
+    cluster.nodes[2].ask(&["CONFIG", "SET", "appendonly", "no"]);
+    assert_eq!(durability().await, Durability::SnapshotsOrNothing);
 }
 
 #[tokio::test]
