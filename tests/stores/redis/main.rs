@@ -12,9 +12,12 @@ mod contract;
 #[cfg(feature = "redistls")]
 mod encrypted;
 mod faults;
+mod issuing;
+mod keeping;
 mod lasting;
 mod load;
 mod losing;
 mod moving;
 mod servers;
 mod starting;
+mod vectors;
