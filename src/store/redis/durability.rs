@@ -98,7 +98,7 @@ mod tests {
         let weakest = |infos: &[&str], policies: &[&str]| {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let (infos, policies): (Vec<String>, Vec<String>) = (owned(infos), owned(policies));
-            super::weakest(&infos, &policies)
+            weakest(&infos, &policies)
         };
         let (on, off) = ("a:b\r\naof_enabled:1\r\n", "aof_enabled:0\r\n");
         assert_eq!(weakest(&[on, on], &["always", "always"]), Durability::EveryWrite);

@@ -13,15 +13,25 @@
 //! for that.
 //!
 //! 1. *Find* reads the record first and the entries then. An entry that was written before the look-up began is seen.
-//! 2. *Issue* first announces the token's expiry in the shard of every target, and only then records it. In each shard that
-//!    raises the horizon, which is how long a new entry has to last, and looks for an entry that is there, in one step. So
-//!    an entry for one of its targets is either there to be held for as long as the token lives, or comes later and finds
-//!    the horizon raised. Whatever fails or hangs up on the way, no token is recorded that was not announced.
-//! 3. Redis forgets by its own clock, and by that clock an entry is never forgotten before a record that it covers: the
-//!    horizon has a second hand, the latest instant at which Redis itself forgets one of those records. On one server
-//!    a clock that is wrong, by any amount, makes tokens unknown and not good. Over several nodes that is so while their
-//!    clocks are less than ten minutes apart: a node that is further ahead forgets its entries while a node behind it still
-//!    has the records.
+//! 2. *Issue* first announces in the shard of every target until when the token's record is kept, and only then records it. In
+//!    each shard that raises the horizon, which a new entry has to outlast, and looks for an entry that is there, in one step.
+//!    So an entry for one of its targets is either there to be held for longer than the record, or comes later and finds
+//!    the horizon raised. Whatever fails or hangs up on the way, no token is recorded that was not announced. The grant's
+//!    own shard has a record of whose the grant is, which the announcement checks and makes: where it is another's, no token
+//!    is recorded.
+//! 3. Redis forgets by its own clock, and by that clock an entry is never forgotten before a record that it covers: it
+//!    is kept until later, by the most that the clocks of two nodes may be apart. On one server a clock that is wrong makes
+//!    tokens unknown and not good. Over several nodes that is so while their clocks are less than ten minutes apart: a node
+//!    that is further ahead forgets its entries while a node behind it still has the records. A server whose clock was more
+//!    than a day ahead of what is kept, and is put right, has deleted some of that and not the rest: flush it.
+//!
+//! *Issue* on one server records all tokens or none. In a Cluster a token whose value is taken fails the issue, and may leave
+//! the others recorded, the horizons raised, and the grant with its owner: such tokens are never handed out.
+//!
+//! *Sweep* asks every shard first, removes tokens and sessions, and only then entries and grant records, from a queue of their
+//! own: while a record that is due is left in any shard, no entry goes. It collects from every shard which sessions last, by
+//! the day of their login, because a cutoff is kept while a session from before it lasts, whoever takes part in it. What
+//! time it is, is kept in every shard too, and the latest of them decides whether a clock has leaped.
 //!
 //! A node that comes back without some of its data takes entries with it that cover tokens on other nodes, and nothing here
 //! notices. So no entry is kept for less than the longest lifetime, whatever its shard has forgotten: what is revoked from

@@ -35,6 +35,8 @@ use crate::token::DigestKey;
 ///
 /// # What an acknowledged revocation survives
 ///
+/// The store asks the server when it connects: see [`durability`](Self::durability).
+///
 /// | | process killed | server lost, replica promoted |
 /// |---|---|---|
 /// | no `appendonly` | what the last snapshot had | what was replicated by then: usually all but milliseconds |
@@ -63,8 +65,16 @@ use crate::token::DigestKey;
 ///
 /// What happens when is decided by the instants that are passed in. The clocks of several nodes have to be less than ten
 /// minutes apart all the same: Redis itself forgets by its own, a day later than [`Sweep::sweep`] would. So a timer that
-/// sweeps keeps memory small but is not needed to keep it bounded. Only one thing depends on it: that a consumed refresh
-/// token of a family which outlives it by a day is still recognised as reuse.
+/// sweeps keeps memory small but is not needed to keep it bounded. Two things depend on it, and for them it has to run every
+/// day:
+///
+/// - A consumed refresh token of a family which outlives it by a day is still recognised as reuse.
+/// - A revocation of a user or a client is kept while a session from before it is prolonged again and again, also for clients
+///   that take part only later. Without sweeps it is kept for [`longest_lifetime`], and for as long as expired tokens are
+///   remembered.
+///
+/// A sweep does not believe a clock that leaps ([`Lifetimes::with_clock_leap`]). What time it is, the store learns from sweeps,
+/// issues and rotations: when a session began says little about that.
 ///
 /// # What it does not do
 ///
@@ -75,6 +85,7 @@ use crate::token::DigestKey;
 /// [`Everything`](crate::Target::Everything), which one node has: what that node can serve bounds them.
 ///
 /// [time-out]: crate::store::redis::RedisConfig::timeout
+/// [`longest_lifetime`]: crate::store::redis::RedisConfig::longest_lifetime
 /// [`require_replicas`]: crate::store::redis::RedisConfig::require_replicas
 /// [`Sweep::sweep`]: crate::store::Sweep::sweep
 #[derive(Clone)]

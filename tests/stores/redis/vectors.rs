@@ -118,19 +118,19 @@ async fn rotated(store: &RedisStore, keys: &mut Keys, case: &RotationCase) -> Ro
     let token = &case.token;
     let grant = Grant::new("g", "web", START).subject("alice").session("s");
     let tested = PresentedToken::new("tested");
-    let new = match token.kind {
-        TokenKind::AccessToken => NewToken::access(tested, token.expires_at),
-        _ => NewToken::refresh(tested, token.expires_at),
+    let new = if token.kind == TokenKind::AccessToken {
+        NewToken::access(tested, token.expires_at)
+    } else {
+        NewToken::refresh(tested, token.expires_at)
     };
     store.issue(grant.clone(), &[new], START).await.unwrap();
     keys.set_up(case);
     if let Some(by) = token.covered_by {
-        let target = match by {
-            TargetKind::Token => {
-                let found = store.find(tested, None).await.unwrap().unwrap();
-                Target::Token(found.id().clone())
-            }
-            _ => grant.targets().find(|target| target.kind() == by).unwrap(),
+        let target = if by == TargetKind::Token {
+            let found = store.find(tested, None).await.unwrap().unwrap();
+            Target::Token(found.id().clone())
+        } else {
+            grant.targets().find(|target| target.kind() == by).unwrap()
         };
         let revocation = Revocation::by_operator(target, Reason::Administrative, case.now);
         store.revoke(&revocation).await.unwrap();
