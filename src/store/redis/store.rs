@@ -12,6 +12,7 @@ use crate::store::Lifetimes;
 use crate::store::redis::durability::Durability;
 use crate::store::redis::keys::NamespaceKeys;
 use crate::store::redis::link::Link;
+use crate::store::rules::LeapWatch;
 use crate::token::DigestKey;
 
 /// A store in Redis or Valkey, 7 or later: for many processes that share one.
@@ -106,8 +107,8 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     /// Where the next sweep begins.
     pub(super) first_swept: AtomicUsize,
-    /// What the stopwatch showed when the clock was first found ahead, for each namespace where it is; by its first shard.
-    pub(super) leaps: Mutex<BTreeMap<Vec<u8>, Duration>>,
+    /// How long the clock was seen ahead, for each namespace; by its first shard.
+    pub(super) leaps: Mutex<BTreeMap<Vec<u8>, LeapWatch>>,
 }
 
 impl RedisStore {

@@ -215,16 +215,15 @@ async fn believe(
     // The latest of all: a shard where nothing happens would find every clock ahead.
     let mut clock = SweepClock {
         latest: states.iter().map(|state| state.clock.latest).max().unwrap_or_default(),
-        leaped_to: states.iter().filter_map(|state| state.clock.leaped_to).max(),
+        // A shard that was written to since by a clock that is not ahead contradicts the leap.
+        leaped_to: states.iter().map(|state| state.clock.leaped_to).min().unwrap_or_default(),
     };
     let (namespace, elapsed) = (store.keys.shard_key(0), store.shared.stopwatch.elapsed());
-    let leaps = || store.shared.leaps.lock().unwrap_or_else(PoisonError::into_inner);
-    let since = leaps().get(&namespace).map(|first| elapsed.saturating_sub(*first));
-    let believed = clock.believe(now, store.shared.lifetimes.clock_leap(), since);
-    match believed {
-        Ok(()) => drop(leaps().remove(&namespace)),
-        Err(_) => drop(leaps().entry(namespace).or_insert(elapsed)),
-    }
+    let believed = {
+        let mut leaps = store.shared.leaps.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = leaps.entry(namespace).or_default();
+        watch.believe(&mut clock, now, &store.shared.lifetimes, elapsed)
+    };
     let link = &store.shared.link;
     let behind = states.iter().filter(|state| state.clock != clock);
     let calls = behind.map(|state| -> join::BoxFuture<'_, _> {

@@ -60,3 +60,18 @@ local function remind(member, due)
     lasts(tag .. set, ttl)
   end
 end
+
+-- The rule of SweepClock::note. t: the latest time that was seen, by a minute at least, and never by a leap. j: what the clock
+-- showed when it was first found ahead; a clock that is not ahead contradicts it.
+local function note(latest, leaped_to, now, leap)
+  latest = tonumber(latest) or 0
+  if now == 0 or (latest > 0 and now > latest + leap) then
+    return
+  end
+  if now >= latest + 60000 then
+    redis.call('HSET', KEYS[1], 't', now)
+  end
+  if leaped_to then
+    redis.call('HDEL', KEYS[1], 'j')
+  end
+end

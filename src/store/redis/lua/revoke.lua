@@ -1,13 +1,14 @@
 -- Writes one entry of the ledger, or moves its cutoff. KEYS: the shard, the entry, the feed, and the token's record where
 -- the caller asks whether that was consumed. ARGV: id, cutoff (8 bytes), letter of the kind, what readers of the feed get, a
--- random epoch, when it is recorded, the longest that a record or a token without one may be kept from then on, and how long
--- something may be in flight. Answers {1 if that is news, the record if its token was consumed or ''}.
+-- random epoch, when it is recorded, the longest that a record or a token without one may be kept from then on, how long something
+-- may be in flight, and how far a clock is believed. Answers {1 if that is news, the record if its token was consumed or ''}.
 local id, at, kind = ARGV[1], unpacked(ARGV[2], 1), ARGV[3]
-local meta = redis.call('HMGET', KEYS[1], 'h', 't', 'l', 'epoch')
+local meta = redis.call('HMGET', KEYS[1], 'h', 't', 'l', 'epoch', 'j')
 if not meta[4] then
   -- The data were lost, by FLUSHALL perhaps: readers of the feed are to notice.
   redis.call('HSET', KEYS[1], 'epoch', ARGV[5])
 end
+note(meta[2], meta[5], tonumber(ARGV[6]), tonumber(ARGV[9]))
 local clock = redis.call('TIME')
 clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- The rule of Lifetimes::entry_until. It counts from the latest clock that is known, however old the cutoff.
