@@ -61,7 +61,8 @@ fn no_interleaving_brings_a_token_back_to_life_or_kills_one_that_nothing_covers(
 fn the_old_rules_are_found_out() {
     for old in old_rules::ALL {
         let universe = Universe::all().swap_remove(old.world);
-        let universe = Universe { rules: old.rules, ..universe };
+        let retention = old.retention.unwrap_or(universe.retention);
+        let universe = Universe { rules: old.rules, retention, ..universe };
         let Some(story) = search(&universe, ENOUGH, Some(old.breaks)).broken else {
             panic!("{} ({}) is not found out in: {}", old.fault, old.what, universe.name);
         };
