@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::store::embedded::engine::{Bytes, Engine, PerSpace, Reads, Records, Space};
 use crate::store::embedded::namespace::NamespaceId;
 use crate::store::embedded::records::{
     Due, DueKey, NamespaceRow, STORE, StoreRow, corrupt, read_row,
 };
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{Lifetimes, StoreError, StoreErrorKind};
 
 /// The most records of one line of what is due.
 const LINE: usize = 128;
@@ -128,14 +129,30 @@ impl<'e> Batch<'e> {
         Ok(())
     }
 
-    /// The next place in the feed.
-    pub(super) fn next_place(&mut self) -> Result<u64, StoreError> {
+    /// The store as it will be.
+    pub(super) fn store(&mut self) -> Result<&mut StoreRow, StoreError> {
         let store = match &mut self.totals.store {
             Some(store) => store,
             unread @ None => unread.insert(Total::read(self.engine, STORE)?),
         };
-        store.now.place += 1;
-        Ok(store.now.place)
+        Ok(&mut store.now)
+    }
+
+    /// The next place in the feed.
+    pub(super) fn next_place(&mut self) -> Result<u64, StoreError> {
+        let store = self.store()?;
+        store.place += 1;
+        Ok(store.place)
+    }
+
+    /// Takes note of the time of an issue, a rotation or a session.
+    pub(super) fn note(&mut self, now: Timestamp, lifetimes: &Lifetimes) -> Result<(), StoreError> {
+        let store = self.store()?;
+        let mut clock = store.clock();
+        if clock.note(now, lifetimes.clock_leap()) {
+            store.set_clock(clock);
+        }
+        Ok(())
     }
 
     /// A namespace as it will be.
@@ -220,7 +237,6 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
-    use crate::clock::Timestamp;
     use crate::store::embedded::records::DueKind;
 
     #[test]

@@ -1,9 +1,12 @@
 //! What is set when a store is opened.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::Retention;
+use crate::clock::{Stopwatch, SystemStopwatch};
+use crate::store::Lifetimes;
 
 /// The shortest time-out and the longest.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -23,10 +26,11 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EmbeddedOptions {
     pub(super) folder: PathBuf,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) time_out: Duration,
     pub(super) cache: u64,
 }
@@ -36,16 +40,25 @@ impl EmbeddedOptions {
     pub fn new(folder: impl AsRef<Path>) -> Self {
         Self {
             folder: folder.as_ref().to_owned(),
-            retention: Retention::default(),
+            lifetimes: Lifetimes::default(),
+            stopwatch: Arc::new(SystemStopwatch::start()),
             time_out: Duration::from_secs(5),
             cache: 128 << 20,
         }
     }
 
-    /// Remembers expired tokens for this long, in all namespaces.
+    /// Keeps tokens, sessions and revocations for this long, in all namespaces. What is stored already is kept as it was set
+    /// then.
     #[must_use]
-    pub const fn retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
+    pub const fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
+    }
+
+    /// Tells a clock that leaps from one that is right, in sweeps, with this stopwatch. For tests.
+    #[must_use]
+    pub fn stopwatch(mut self, stopwatch: impl Stopwatch + 'static) -> Self {
+        self.stopwatch = Arc::new(stopwatch);
         self
     }
 
@@ -64,5 +77,16 @@ impl EmbeddedOptions {
     pub const fn cache(mut self, bytes: u64) -> Self {
         self.cache = bytes;
         self
+    }
+}
+
+impl fmt::Debug for EmbeddedOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedOptions")
+            .field("folder", &self.folder)
+            .field("lifetimes", &self.lifetimes)
+            .field("time_out", &self.time_out)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! What every step of one decision needs.
 
 use crate::clock::Timestamp;
-use crate::store::Retention;
+use crate::store::Lifetimes;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::namespace::NamespaceState;
 
@@ -9,6 +9,6 @@ use crate::store::embedded::namespace::NamespaceState;
 pub(super) struct Deciding<'d, 'e> {
     pub(super) batch: &'d mut Batch<'e>,
     pub(super) namespace: &'d NamespaceState,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
     pub(super) now: Timestamp,
 }

@@ -41,10 +41,10 @@ pub(super) enum Space {
     Due,
     /// The ledger, by target.
     Entries,
-    /// Refresh tokens of one grant, by grant.
-    Families,
     /// The ledger, by place.
     Feed,
+    /// Whose each grant is, and how often its refresh tokens were rotated.
+    Grants,
     /// What there is one of, in a store or a namespace.
     Meta,
     Sessions,
@@ -55,8 +55,8 @@ impl Space {
     const ALL: [Self; 7] = [
         Self::Due,
         Self::Entries,
-        Self::Families,
         Self::Feed,
+        Self::Grants,
         Self::Meta,
         Self::Sessions,
         Self::Tokens,
@@ -66,8 +66,8 @@ impl Space {
         match self {
             Self::Due => "due",
             Self::Entries => "entries",
-            Self::Families => "families",
             Self::Feed => "feed",
+            Self::Grants => "grants",
             Self::Meta => "meta",
             Self::Sessions => "sessions",
             Self::Tokens => "tokens",
@@ -83,8 +83,8 @@ pub(super) type Records = BTreeMap<Bytes, Option<Bytes>>;
 pub(super) struct PerSpace<T> {
     due: T,
     entries: T,
-    families: T,
     feed: T,
+    grants: T,
     meta: T,
     sessions: T,
     tokens: T,
@@ -95,8 +95,8 @@ impl<T> PerSpace<T> {
         Ok(Self {
             due: make(Space::Due)?,
             entries: make(Space::Entries)?,
-            families: make(Space::Families)?,
             feed: make(Space::Feed)?,
+            grants: make(Space::Grants)?,
             meta: make(Space::Meta)?,
             sessions: make(Space::Sessions)?,
             tokens: make(Space::Tokens)?,
@@ -107,8 +107,8 @@ impl<T> PerSpace<T> {
         match space {
             Space::Due => &self.due,
             Space::Entries => &self.entries,
-            Space::Families => &self.families,
             Space::Feed => &self.feed,
+            Space::Grants => &self.grants,
             Space::Meta => &self.meta,
             Space::Sessions => &self.sessions,
             Space::Tokens => &self.tokens,
@@ -119,8 +119,8 @@ impl<T> PerSpace<T> {
         match space {
             Space::Due => &mut self.due,
             Space::Entries => &mut self.entries,
-            Space::Families => &mut self.families,
             Space::Feed => &mut self.feed,
+            Space::Grants => &mut self.grants,
             Space::Meta => &mut self.meta,
             Space::Sessions => &mut self.sessions,
             Space::Tokens => &mut self.tokens,

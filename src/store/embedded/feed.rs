@@ -3,7 +3,6 @@
 //! The one thread that writes gives out the places, so they stand in the order in which batches came to disk, and a
 //! reader's snapshot has every one up to the last.
 
-use std::fmt;
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
@@ -11,8 +10,10 @@ use crate::store::embedded::engine::{Reads, Snapshot, Space};
 use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{
     EntryRow, NamespaceRow, OPENINGS, OpeningsRow, STORE, StoreRow, decode, feed_key, place_of,
-    read_row, reason_named, target_of,
+    read_row, target_of,
 };
+use crate::store::rules::codes::reason_of_name;
+use crate::store::rules::cursor::{Cursor, Position};
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
 
 /// How many openings are remembered. A cursor from before that has a gap.
@@ -26,55 +27,35 @@ pub(super) fn with_opening(mut row: OpeningsRow, name: u64, place: u64) -> Openi
     row
 }
 
-/// How far a reader has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Position {
-    /// The opening in which it came so far. A copy of the data that was put back has no opening of what came after it
-    /// was made.
-    opening: u64,
-    place: u64,
-    /// Where the feed stood when this reader began with nothing. Up to there it asks for what is in force, and misses
-    /// nothing by what is not.
-    mark: u64,
+/// How far a reader has come, if it is a reader of this feed; and the name of the present opening.
+///
+/// A cursor names the opening in which its reader came so far. A copy of the data that was put back has no opening of what
+/// came after it was made.
+fn position(
+    cursor: Option<&FeedCursor>,
+    row: &OpeningsRow,
+    last: u64,
+) -> Option<(String, Position)> {
+    let now = opening_name(row.openings.last()?.0);
+    let Some(cursor) = cursor else {
+        return Some((now, Position::start(last.into())));
+    };
+    let known = Cursor::read(cursor)?;
+    let position = known.only()?;
+    let mut openings = row.openings.iter();
+    openings.find(|(name, _)| opening_name(*name) == known.epoch)?;
+    // What was given out in an opening stands before the next one.
+    let end = openings.next().map_or(last, |(_, place)| *place);
+    (!position.is_beyond(end.into())).then_some((now, position))
 }
 
-impl Position {
-    /// Where a reader stands, if it is a reader of this feed.
-    fn of(cursor: Option<&FeedCursor>, row: &OpeningsRow, last: u64) -> Option<Self> {
-        let now = row.openings.last()?.0;
-        let Some(cursor) = cursor else {
-            return Some(Self { opening: now, place: 0, mark: last });
-        };
-        let known = Self::read(cursor)?;
-        let mut openings = row.openings.iter();
-        openings.find(|(name, _)| *name == known.opening)?;
-        // What was given out in an opening stands before the next one.
-        let end = openings.next().map_or(last, |(_, place)| *place);
-        (known.place <= end && known.mark <= end).then_some(Self { opening: now, ..known })
-    }
-
-    const fn catches_up(&self) -> bool {
-        self.place < self.mark
-    }
-
-    fn read(cursor: &FeedCursor) -> Option<Self> {
-        let mut parts = cursor.as_str().split('.');
-        let opening = u64::from_str_radix(parts.next()?, 16).ok()?;
-        let place = parts.next()?.parse().ok()?;
-        let mark = parts.next()?.parse().ok()?;
-        parts.next().is_none().then_some(Self { opening, place, mark })
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}.{}.{}", self.opening, self.place, self.mark)
-    }
+fn opening_name(opening: u64) -> String {
+    format!("{opening:x}")
 }
 
 /// How far the holder of a cursor has come, if it is a cursor.
 pub(super) fn place_of_cursor(cursor: &FeedCursor) -> Option<u64> {
-    Position::read(cursor).map(|position| position.place)
+    u64::try_from(Cursor::read(cursor)?.only()?.after).ok()
 }
 
 /// One page, as one snapshot has it.
@@ -89,18 +70,21 @@ pub(super) fn changes(
     // By names of this namespace's own: the place of another one's cursor says nothing about what was seen here.
     let mask = u64::from_le_bytes(namespace.id.first_chunk().copied().unwrap_or_default());
     openings.openings.iter_mut().for_each(|(name, _)| *name ^= mask);
-    let Some(from) = Position::of(after, &openings, store.place) else {
+    let Some((opening, from)) = position(after, &openings, store.place) else {
         return Ok(Changes::Gap);
     };
     let of_namespace: NamespaceRow =
         read_row(snapshot, Space::Meta, &namespace.id)?.unwrap_or_default();
-    if !from.catches_up() && of_namespace.swept > from.place {
+    if from.has_lost(of_namespace.swept.into()) {
         return Ok(Changes::Gap);
     }
-    let to = if from.catches_up() { from.mark } else { store.place };
+    // Both are places of this feed, which are counted in 64 bits.
+    let place = |place: u128| u64::try_from(place).unwrap_or(store.place);
+    let (after, mark) = (place(from.after), place(from.mark));
+    let to = if from.catches_up() { mark } else { store.place };
     let limit = limit.max(1);
-    let lines = if from.place < to {
-        let (from, to) = (feed_key(namespace.id, from.place), feed_key(namespace.id, to));
+    let lines = if after < to {
+        let (from, to) = (feed_key(namespace.id, after), feed_key(namespace.id, to));
         let (from, to) = (Bound::Excluded(from.as_slice()), Bound::Included(to.as_slice()));
         snapshot.between(Space::Feed, from, to, limit.saturating_add(1))?
     } else {
@@ -117,15 +101,16 @@ pub(super) fn changes(
             continue;
         };
         let entry: EntryRow<'_> = decode(&bytes)?;
+        let actor = entry.actor()?;
         entries.push(FeedEntry::new(
             entry.target.into(),
             Timestamp::from_unix_millis(entry.at),
-            reason_named(entry.reason),
-            entry.actor.into(),
+            reason_of_name(entry.reason),
+            actor,
             Timestamp::from_unix_millis(entry.until),
         ));
     }
-    let cursor = FeedCursor::new(Position { place: next, ..from }.to_string());
+    let cursor = Cursor::new(opening, vec![from.at(next.into())]).to_feed_cursor();
     Ok(Changes::Page(FeedPage::new(entries, cursor, next < store.place)))
 }
 
@@ -138,16 +123,17 @@ mod tests {
         with_opening(with_opening(row, 0xb, 10), 0xc, 20)
     }
 
-    fn of(cursor: &str) -> Option<Position> {
-        Position::of(Some(&FeedCursor::new(cursor)), &row(), 30)
+    fn of(cursor: &str) -> Option<(String, Position)> {
+        position(Some(&FeedCursor::new(cursor)), &row(), 30)
     }
 
     #[test]
     fn a_cursor_is_good_across_openings() {
         for cursor in ["a.7.9", "a.10.10", "b.15.0", "b.20.20", "c.30.0"] {
-            let position = of(cursor).unwrap();
-            assert_eq!(position.opening, 0xc);
-            assert_eq!(Position::read(&FeedCursor::new(position.to_string())), Some(position));
+            let (opening, position) = of(cursor).unwrap();
+            assert_eq!(opening, "c");
+            let kept = Cursor::new(opening, vec![position]).to_feed_cursor();
+            assert_eq!(Cursor::read(&kept).unwrap().only(), Some(position));
         }
     }
 

@@ -22,8 +22,9 @@ pub(super) fn find(
     };
     let row: TokenRow<'_> = decode(&bytes)?;
     let expires_at = Timestamp::from_unix_millis(row.expires_at);
+    let kind = row.kind()?;
     let grant = Grant::from(row.grant);
-    let mut record = TokenRecord::new((*digest).into(), row.kind.into(), grant, expires_at)
+    let mut record = TokenRecord::new((*digest).into(), kind, grant, expires_at)
         .with_issued_at(Timestamp::from_unix_millis(row.issued_at));
     if let Some(counterpart) = row.counterpart {
         record = record.with_counterpart(Arc::new(Secret::new(counterpart)));

@@ -1,6 +1,6 @@
 //! What is true of the records after every batch, whatever was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,13 +11,15 @@ use tokio::task::JoinSet;
 
 use crate::clock::Timestamp;
 use crate::revocation::{Reason, Revocation, Target};
+use crate::store::embedded::config::EmbeddedOptions;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::records::{Due, EntryRow, decode, feed_key};
 use crate::store::embedded::store::EmbeddedStore;
 use crate::store::{
-    Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget, TokenLedger, TokenStore,
+    Lifetimes, Retention, Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget,
+    TokenLedger, TokenStore,
 };
-use crate::token::{DigestKey, Grant, NewToken, PresentedToken};
+use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenState};
 
 /// Of a record: its space and its key.
 type Place = (Space, Vec<u8>);
@@ -100,7 +102,9 @@ async fn ask(store: EmbeddedStore, asked: Asked) {
             let named: Vec<_> = named.collect();
             let tokens: Vec<_> =
                 named.iter().map(|(name, kind)| new(name, *kind, expiry)).collect();
-            let grant = Grant::new(format!("g{grant}"), "web", now).subject("alice");
+            // One login for each grant, as in life.
+            let login = Timestamp::from_unix_millis(1_800_000_000_000 + 50 * u64::from(grant % 4));
+            let grant = Grant::new(format!("g{grant}"), "web", login).subject("alice");
             answered(store.issue(grant, &tokens, now).await);
         }
         Asked::Rotate { grant, spent, successor, now, expiry } => {
@@ -141,7 +145,7 @@ fn is_whole(store: &EmbeddedStore) {
     let mut places: Vec<Place> =
         due(store).into_iter().map(|due| (due.kind.space(), due.key.to_vec())).collect();
     places.sort();
-    let spaces = [Space::Entries, Space::Families, Space::Sessions, Space::Tokens];
+    let spaces = [Space::Entries, Space::Grants, Space::Sessions, Space::Tokens];
     let of = |space| records(store, space).into_keys().map(move |key| (space, key));
     let all: Vec<Place> = spaces.into_iter().flat_map(of).collect();
     assert_eq!(places, all);
@@ -151,6 +155,38 @@ fn is_whole(store: &EmbeddedStore) {
         (feed_key(entry.namespace, entry.place).to_vec(), key.clone())
     });
     assert_eq!(lines.collect::<BTreeMap<_, _>>(), records(store, Space::Feed));
+}
+
+/// The tokens that may be recorded after this.
+fn names(asked: &Asked) -> Vec<String> {
+    match asked {
+        Asked::Issue { grant, tokens, .. } => {
+            tokens.iter().map(|(token, is_access)| name(*grant, *token, *is_access)).collect()
+        }
+        Asked::Rotate { grant, successor, .. } => vec![name(*grant, *successor, false)],
+        Asked::OpenSession { .. } | Asked::Revoke { .. } | Asked::Sweep { .. } => Vec::new(),
+    }
+}
+
+/// The state of each token that is recorded.
+async fn states(issued: &[(EmbeddedStore, String)]) -> Vec<(usize, TokenState)> {
+    let mut states = Vec::new();
+    for (number, (store, name)) in issued.iter().enumerate() {
+        if let Some(record) = store.find(PresentedToken::new(name), None).await.unwrap() {
+            states.push((number, record.state()));
+        }
+    }
+    states
+}
+
+async fn recorded(issued: &[(EmbeddedStore, String)]) -> BTreeSet<usize> {
+    states(issued).await.into_iter().map(|(number, _)| number).collect()
+}
+
+async fn revoked(issued: &[(EmbeddedStore, String)]) -> BTreeSet<usize> {
+    let is_dead = |state| matches!(state, TokenState::Revoked { .. });
+    let states = states(issued).await.into_iter();
+    states.filter(|(_, state)| is_dead(*state)).map(|(number, _)| number).collect()
 }
 
 proptest! {
@@ -172,9 +208,20 @@ proptest! {
             let case = CASE.fetch_add(1, Relaxed);
             let folder = format!("annul-invariants-{}-{case}", std::process::id());
             let folder = std::env::temp_dir().join(folder);
-            let store = EmbeddedStore::open(&folder, &DigestKey::new(&[7; 32])).unwrap();
+            let mut retention = Retention::default();
+            retention.access_tokens = Duration::from_millis(40);
+            retention.refresh_tokens = Duration::from_millis(20);
+            // Short, so that the records of one case are due before and after those of another.
+            let lifetimes = Lifetimes::default()
+                .with_retention(retention)
+                .with_in_flight(Duration::from_millis(10))
+                .with_clock_leap(Duration::MAX);
+            let options = EmbeddedOptions::new(&folder).lifetimes(lifetimes);
+            let store = options.open(&DigestKey::new(&[7; 32])).unwrap();
+            let mut issued = Vec::new();
             for (elsewhere, round) in rounds {
                 let store = if elsewhere { store.namespace(&"b".into()) } else { store.clone() };
+                issued.extend(round.iter().flat_map(names).map(|name| (store.clone(), name)));
                 let mut tasks = JoinSet::new();
                 for asked in round {
                     tasks.spawn(ask(store.clone(), asked));
@@ -184,10 +231,16 @@ proptest! {
                 }
                 is_whole(&store);
             }
-            while store.sweep(last, SweepBudget::rows(7)).await.unwrap().more {
+            let mut dead = revoked(&issued).await;
+            while store.sweep(last, SweepBudget::rows(2)).await.unwrap().more {
                 is_whole(&store);
+                let known = recorded(&issued).await;
+                dead.retain(|name| known.contains(name));
+                let still = revoked(&issued).await;
+                assert!(dead.is_subset(&still), "alive again: {:?}", dead.difference(&still));
             }
-            assert!(due(&store).iter().all(|due| due.at > last));
+            // What is kept for ever is due at the end of time, and not even then.
+            assert!(due(&store).iter().all(|due| due.at > last || due.at == Timestamp::MAX));
             drop(store);
             std::fs::remove_dir_all(folder).unwrap();
         });

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::clock::{SystemStopwatch, Timestamp};
 use crate::revocation::{Revocation, Revoked};
+use crate::store::embedded::grants::GrantName;
 use crate::store::embedded::issue::DigestedToken;
-use crate::store::embedded::key::TargetKey;
 use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::queue::{Job, Settle, Slot};
 use crate::store::embedded::rotate::DigestedRotation;
+use crate::store::rules::keys::TargetKey;
 use crate::store::{Changes, FeedCursor, Issued, Rotated, Session, Swept};
 use crate::token::{Grant, TokenDigest, TokenRecord};
 
@@ -50,6 +51,7 @@ pub(super) enum Write {
     Issue {
         namespace: Arc<NamespaceState>,
         grant: Grant,
+        name: GrantName,
         tokens: Vec<DigestedToken>,
         now: Timestamp,
         slot: Arc<Slot<Issued>>,

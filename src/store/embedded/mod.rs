@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::{Revocation, Revoked};
+use crate::revocation::{Revocation, Revoked, Target};
+use crate::store::rules::issuing::{check, no_such_name};
 use crate::store::{
     Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
     SweepBudget, Swept, TokenLedger, TokenStore,
@@ -21,12 +22,12 @@ mod engine;
 mod feed;
 mod find;
 mod folder;
+mod grants;
 #[cfg(test)]
 mod invariants;
 mod issue;
 mod jobs;
 mod journal;
-mod key;
 mod namespace;
 mod notifier;
 mod open;
@@ -46,6 +47,7 @@ pub use config::EmbeddedOptions;
 pub use start_error::OpenError;
 pub use store::EmbeddedStore;
 
+use grants::GrantName;
 use issue::DigestedToken;
 use jobs::{Read, Sweeping, Write};
 use queue::slot;
@@ -66,9 +68,12 @@ impl TokenStore for EmbeddedStore {
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<Revoked, StoreError> {
+        if matches!(revocation.target(), Target::Token(id) if id.digest().is_none()) {
+            return Err(no_such_name());
+        }
         let (slot, answer) = slot();
         let (namespace, revocation) = (Arc::clone(&self.namespace), revocation.clone());
-        // What can be done here is not done by the one thread for which all others wait.
+        // As in `issue`.
         let key = namespace.targets.of(revocation.target());
         self.write(Write::Revoke { namespace, key, revocation, slot }, answer).await
     }
@@ -82,14 +87,18 @@ impl TokenLedger for EmbeddedStore {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
+        check(tokens)?;
         let tokens =
             tokens.iter().map(|token| DigestedToken::of(token, &self.namespace.key)).collect();
         let (slot, answer) = slot();
         let namespace = Arc::clone(&self.namespace);
-        self.write(Write::Issue { namespace, grant, tokens, now, slot }, answer).await
+        // What can be done here is not done by the one thread for which all others wait.
+        let name = GrantName::of(&grant, &namespace);
+        self.write(Write::Issue { namespace, grant, name, tokens, now, slot }, answer).await
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
+        check(rotation.successors())?;
         let (rotation, now) = (DigestedRotation::of(rotation, &self.namespace.key), rotation.now());
         let (slot, answer) = slot();
         let namespace = Arc::clone(&self.namespace);

@@ -1,9 +1,8 @@
 //! One namespace: its name in keys, and the keys that it makes.
 
 use crate::id::{Namespace, SessionId};
-use crate::revocation::Target;
-use crate::store::embedded::key::TargetKeys;
-use crate::token::{DigestKey, Grant};
+use crate::store::rules::keys::TargetKeys;
+use crate::token::DigestKey;
 
 /// A namespace as keys name it.
 pub(super) type NamespaceId = [u8; 16];
@@ -24,13 +23,8 @@ impl NamespaceState {
         Self { id, key, targets }
     }
 
-    /// The key of the family of a grant.
-    pub(super) fn family_key(&self, grant: &Grant) -> [u8; 32] {
-        *self.targets.of(&Target::Grant(grant.id().clone())).as_bytes()
-    }
-
     pub(super) fn session_key(&self, session: &SessionId) -> [u8; 32] {
-        *self.targets.of(&Target::Session(session.clone())).as_bytes()
+        *self.targets.session(session).as_bytes()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
 use crate::store::StoreError;
-use crate::store::embedded::queue::lock;
+use crate::store::embedded::queue::{lock, wake};
 
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
@@ -31,7 +31,7 @@ impl Notifier {
             return;
         }
         let wakers = std::mem::take(&mut lock(&self.waiting).wakers);
-        wakers.into_values().for_each(Waker::wake);
+        wakers.into_values().for_each(wake);
     }
 
     /// Ready when the feed goes further than that.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -50,9 +51,14 @@ impl<T> Slot<T> {
             waker
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
+}
+
+/// Wakes a caller, whose own code this is: a panic of it must not end the thread that answers all others.
+pub(super) fn wake(waker: Waker) {
+    catch_unwind(AssertUnwindSafe(|| waker.wake())).unwrap_or_default();
 }
 
 /// A slot, whatever its answer is.

@@ -24,7 +24,10 @@ impl Read {
                 slot.answer(find::find(&snapshot, namespace, digest));
             }
             Self::Fingerprint { slot } => slot.answer(fingerprint(&snapshot)),
-            Self::Session { key, slot } => slot.answer(session::find_session(&snapshot, key)),
+            Self::Session { key, slot } => {
+                let found = session::find_session(&snapshot, key);
+                slot.answer(found.map(|found| found.map(|(session, _)| session)));
+            }
         }
     }
 }

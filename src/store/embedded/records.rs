@@ -6,47 +6,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::revocation::{Actor, Reason, Target};
+use crate::revocation::{Actor, Target, TargetKind};
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::namespace::NamespaceId;
+use crate::store::rules::rotation::{Family, Generation};
+use crate::store::rules::{OpenLogins, SweepClock, codes};
 use crate::store::{Session, StoreError};
-use crate::token::{Grant, TokenDigest, TokenId, TokenKind};
+use crate::token::{Grant, TokenDigest, TokenKind};
 
 /// What this version writes, and the only one that it reads.
 pub(super) const FORMAT: u32 = 1;
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) enum Kind {
-    Access,
-    Refresh,
-}
-
-impl From<TokenKind> for Kind {
-    fn from(kind: TokenKind) -> Self {
-        match kind {
-            TokenKind::AccessToken => Self::Access,
-            TokenKind::RefreshToken => Self::Refresh,
-        }
-    }
-}
-
-impl From<Kind> for TokenKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Access => Self::AccessToken,
-            Kind::Refresh => Self::RefreshToken,
-        }
-    }
-}
-
 /// One token, under its digest.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct TokenRow<'a> {
-    pub(super) kind: Kind,
-    /// The key of its family, where it was rotated.
+    /// The letter of its kind.
+    kind: u8,
+    /// The key of its grant, where it was rotated.
     pub(super) consumed: Option<[u8; 32]>,
     /// How many rotations led to it.
-    pub(super) generation: u32,
+    generation: u32,
     pub(super) issued_at: u64,
     pub(super) expires_at: u64,
     #[serde(borrow)]
@@ -54,9 +33,28 @@ pub(super) struct TokenRow<'a> {
     pub(super) counterpart: Option<&'a str>,
 }
 
-/// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no grace
-/// window covers it.
-pub(super) const IMPORTED: u32 = u32::MAX;
+impl<'a> TokenRow<'a> {
+    /// A token of this grant.
+    pub(super) fn new(kind: TokenKind, generation: Generation, grant: &'a Grant) -> Self {
+        Self {
+            kind: codes::token_letter(kind),
+            consumed: None,
+            generation: generation.get(),
+            issued_at: 0,
+            expires_at: 0,
+            grant: grant.into(),
+            counterpart: None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Result<TokenKind, StoreError> {
+        codes::token_of_letter(self.kind).ok_or_else(|| corrupt("the kind of a token"))
+    }
+
+    pub(super) const fn generation(&self) -> Generation {
+        Generation::new(self.generation)
+    }
+}
 
 /// One entry of the ledger, under the key of its target.
 #[derive(Debug, Deserialize, Serialize)]
@@ -65,29 +63,94 @@ pub(super) struct EntryRow<'a> {
     #[serde(borrow)]
     pub(super) target: StoredTarget<'a>,
     pub(super) at: u64,
-    /// The expiry of the longest-lived token it can cover, and `Retention::IN_FLIGHT`.
+    /// Later than every record that it covers; see [`Lifetimes`](crate::store::Lifetimes).
     pub(super) until: u64,
     /// Where it stands in the feed.
     pub(super) place: u64,
-    /// Whether a sweep has seen it: from then on what is in flight has its time.
-    pub(super) seen: bool,
     pub(super) reason: &'a str,
-    pub(super) actor: StoredActor<'a>,
+    /// The letter of the actor.
+    pub(super) actor: u8,
+    /// The actor, where that is a client.
+    pub(super) client: Option<&'a str>,
 }
 
-/// The refresh tokens of one grant that was rotated at least once, under the key of the grant.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(super) struct FamilyRow {
-    /// The generation of the successors of the last rotation.
+impl EntryRow<'_> {
+    pub(super) fn actor(&self) -> Result<Actor, StoreError> {
+        codes::actor_of_letter(self.actor, self.client).ok_or_else(|| corrupt("an actor"))
+    }
+}
+
+/// The letter of an actor, and the client that it is.
+pub(super) fn stored_actor(actor: &Actor) -> (u8, Option<&str>) {
+    let client = match actor {
+        Actor::Client(client) => Some(client.as_str()),
+        Actor::Operator | Actor::Store => None,
+    };
+    (codes::actor_letter(actor), client)
+}
+
+/// One grant, under its key, for as long as a token of it is recorded.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct GrantRow {
+    /// Tells its client and its subject from others.
+    pub(super) owner: [u8; 16],
+    /// The highest generation of successors; zero where it was not rotated yet.
     pub(super) generation: u32,
     pub(super) rotated_at: u64,
-    pub(super) latest_expiry: u64,
+    /// Until when it is kept, and its consumed refresh tokens with it: no token of it is kept for longer.
+    pub(super) until: u64,
+}
+
+impl GrantRow {
+    /// The refresh tokens of the grant, where one of them was rotated.
+    pub(super) fn family(&self) -> Option<Family> {
+        (self.generation > 0).then(|| Family {
+            generation: Generation::new(self.generation),
+            rotated_at: Timestamp::from_unix_millis(self.rotated_at),
+        })
+    }
+}
+
+/// One session, under its key.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct SessionRow<'a> {
+    pub(super) namespace: NamespaceId,
+    pub(super) until: u64,
+    #[serde(borrow)]
+    pub(super) session: StoredSession<'a>,
+}
+
+/// The logins whose sessions last, under [`logins_key`].
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct LoginsRow {
+    /// The day, and until when.
+    days: Vec<(u64, u64)>,
+}
+
+impl From<&OpenLogins> for LoginsRow {
+    fn from(logins: &OpenLogins) -> Self {
+        Self { days: logins.days().map(|(day, until)| (day, until.as_unix_millis())).collect() }
+    }
+}
+
+impl From<LoginsRow> for OpenLogins {
+    fn from(row: LoginsRow) -> Self {
+        let days = row.days.into_iter();
+        Self::from_days(days.map(|(day, until)| (day, Timestamp::from_unix_millis(until))))
+    }
+}
+
+/// The key of the logins of a namespace.
+pub(super) fn logins_key(namespace: NamespaceId) -> [u8; 17] {
+    let mut key = [b'l'; 17];
+    key.iter_mut().zip(namespace).for_each(|(to, byte)| *to = byte);
+    key
 }
 
 /// What there is one of in a namespace, under its name.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct NamespaceRow {
-    /// The latest expiry of any token or session so far.
+    /// The latest instant until which any token, grant or session has been kept so far.
     pub(super) horizon: u64,
     /// The last place that a sweep has taken an entry from.
     pub(super) swept: u64,
@@ -98,6 +161,23 @@ pub(super) struct NamespaceRow {
 pub(super) struct StoreRow {
     /// The last place that was given to an entry.
     pub(super) place: u64,
+    /// What a sweep compares a clock with.
+    latest: u64,
+    leaped_to: Option<u64>,
+}
+
+impl StoreRow {
+    pub(super) fn clock(&self) -> SweepClock {
+        SweepClock {
+            latest: Timestamp::from_unix_millis(self.latest),
+            leaped_to: self.leaped_to.map(Timestamp::from_unix_millis),
+        }
+    }
+
+    pub(super) fn set_clock(&mut self, clock: SweepClock) {
+        self.latest = clock.latest.as_unix_millis();
+        self.leaped_to = clock.leaped_to.map(Timestamp::as_unix_millis);
+    }
 }
 
 /// What each opening has added to the feed, under [`OPENINGS`]: the latest ones, oldest first.
@@ -110,43 +190,40 @@ pub(super) struct OpeningsRow {
 pub(super) const STORE: &[u8] = b"store";
 pub(super) const OPENINGS: &[u8] = b"openings";
 
-/// What a record that is due is.
+/// What a record that is due is, in the order in which a sweep looks at those that are due at one time: a grant after its
+/// tokens, and an entry after everything that it may cover.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum DueKind {
     AccessToken,
-    Entry,
-    Family,
     RefreshToken,
     Session,
+    Grant,
+    Entry,
 }
 
 impl DueKind {
-    const fn code(self) -> u8 {
+    const ALL: [Self; 5] =
+        [Self::AccessToken, Self::RefreshToken, Self::Session, Self::Grant, Self::Entry];
+
+    const fn number(self) -> u8 {
         match self {
-            Self::AccessToken => b'a',
-            Self::Entry => b'e',
-            Self::Family => b'f',
-            Self::RefreshToken => b'r',
-            Self::Session => b's',
+            Self::AccessToken => 1,
+            Self::RefreshToken => 2,
+            Self::Session => 3,
+            Self::Grant => 4,
+            Self::Entry => 5,
         }
     }
 
-    const fn of_code(code: u8) -> Option<Self> {
-        match code {
-            b'a' => Some(Self::AccessToken),
-            b'e' => Some(Self::Entry),
-            b'f' => Some(Self::Family),
-            b'r' => Some(Self::RefreshToken),
-            b's' => Some(Self::Session),
-            _ => None,
-        }
+    fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
     pub(super) const fn space(self) -> Space {
         match self {
             Self::AccessToken | Self::RefreshToken => Space::Tokens,
             Self::Entry => Space::Entries,
-            Self::Family => Space::Families,
+            Self::Grant => Space::Grants,
             Self::Session => Space::Sessions,
         }
     }
@@ -179,7 +256,7 @@ impl Due {
     pub(super) fn to_key(self) -> DueKey {
         let mut key: DueKey = [0; 41];
         let bytes = self.at.as_unix_millis().to_be_bytes().into_iter();
-        let bytes = bytes.chain([self.kind.code()]).chain(self.key);
+        let bytes = bytes.chain([self.kind.number()]).chain(self.key);
         key.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
         key
     }
@@ -196,16 +273,16 @@ impl Due {
             let (others, []) = value.as_chunks() else {
                 return None;
             };
-            let first = Self { at, kind: DueKind::of_code(*kind)?, key: first.try_into().ok()? };
+            let first = Self { at, kind: DueKind::of_number(*kind)?, key: first.try_into().ok()? };
             let others = others.iter().map(move |key| Self { key: *key, ..first });
             Some(std::iter::once(first).chain(others))
         };
         read().ok_or_else(|| corrupt("an expiry"))
     }
 
-    /// The first key of all that are due later than `now`.
-    pub(super) fn after(now: Timestamp) -> Option<[u8; 8]> {
-        now.as_unix_millis().checked_add(1).map(u64::to_be_bytes)
+    /// The first key of all that are due later than `now`. "Never" is always later.
+    pub(super) const fn after(now: Timestamp) -> [u8; 8] {
+        now.as_unix_millis().saturating_add(1).to_be_bytes()
     }
 }
 
@@ -293,7 +370,6 @@ impl From<StoredGrant<'_>> for Grant {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) enum StoredTarget<'a> {
     Token([u8; 32]),
-    NamedToken(&'a str),
     Grant(&'a str),
     Session(&'a str),
     SubjectAtClient(&'a str, &'a str),
@@ -305,10 +381,8 @@ pub(super) enum StoredTarget<'a> {
 impl<'a> From<&'a Target> for StoredTarget<'a> {
     fn from(target: &'a Target) -> Self {
         match target {
-            Target::Token(id) => match id.digest() {
-                Some(digest) => Self::Token(*digest.as_bytes()),
-                None => Self::NamedToken(id.name().unwrap_or_default()),
-            },
+            // One without a digest is refused before.
+            Target::Token(id) => Self::Token(id.digest().map_or([0; 32], |id| *id.as_bytes())),
             Target::Grant(id) => Self::Grant(id.as_str()),
             Target::Session(id) => Self::Session(id.as_str()),
             Target::SubjectAtClient(subject, client) => {
@@ -321,11 +395,24 @@ impl<'a> From<&'a Target> for StoredTarget<'a> {
     }
 }
 
+impl StoredTarget<'_> {
+    pub(super) const fn kind(&self) -> TargetKind {
+        match self {
+            Self::Token(_) => TargetKind::Token,
+            Self::Grant(_) => TargetKind::Grant,
+            Self::Session(_) => TargetKind::Session,
+            Self::SubjectAtClient(..) => TargetKind::SubjectAtClient,
+            Self::Subject(_) => TargetKind::Subject,
+            Self::Client(_) => TargetKind::Client,
+            Self::Everything => TargetKind::Everything,
+        }
+    }
+}
+
 impl From<StoredTarget<'_>> for Target {
     fn from(stored: StoredTarget<'_>) -> Self {
         match stored {
             StoredTarget::Token(digest) => Self::Token(TokenDigest::from_bytes(digest).into()),
-            StoredTarget::NamedToken(name) => Self::Token(TokenId::named(name)),
             StoredTarget::Grant(id) => Self::Grant(id.into()),
             StoredTarget::Session(id) => Self::Session(id.into()),
             StoredTarget::SubjectAtClient(subject, client) => {
@@ -336,39 +423,6 @@ impl From<StoredTarget<'_>> for Target {
             StoredTarget::Everything => Self::Everything,
         }
     }
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) enum StoredActor<'a> {
-    Client(&'a str),
-    Operator,
-    Store,
-}
-
-impl<'a> From<&'a Actor> for StoredActor<'a> {
-    fn from(actor: &'a Actor) -> Self {
-        match actor {
-            Actor::Client(client) => Self::Client(client.as_str()),
-            Actor::Operator => Self::Operator,
-            Actor::Store => Self::Store,
-        }
-    }
-}
-
-impl From<StoredActor<'_>> for Actor {
-    fn from(stored: StoredActor<'_>) -> Self {
-        match stored {
-            StoredActor::Client(client) => Self::Client(client.into()),
-            StoredActor::Operator => Self::Operator,
-            StoredActor::Store => Self::Store,
-        }
-    }
-}
-
-/// The reason of a stored name. Why a token is dead matters less than that it is: the name of a later version is taken
-/// for an administrator's decision.
-pub(super) fn reason_named(name: &str) -> Reason {
-    Reason::named(name).unwrap_or(Reason::Administrative)
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -411,23 +465,17 @@ mod tests {
 
     #[test]
     fn what_is_due_first_stands_first_and_is_read_as_it_was_written() {
-        let kinds = [
-            DueKind::AccessToken,
-            DueKind::Entry,
-            DueKind::Family,
-            DueKind::RefreshToken,
-            DueKind::Session,
-        ];
         let mut last = None;
         for millis in [0, 1, 255, 256, 1_800_000_000_000, u64::MAX] {
-            for kind in kinds {
+            for kind in DueKind::ALL {
                 let due = Due { at: Timestamp::from_unix_millis(millis), kind, key: [7; 32] };
                 let key = due.to_key();
                 let line: Vec<Due> = Due::of_line(&key, &[8; 64]).unwrap().collect();
                 let other = Due { key: [8; 32], ..due };
                 assert_eq!(line, [due, other, other]);
                 assert!(last < Some(key));
-                assert!(Due::after(due.at).is_none_or(|after| after.as_slice() > key.as_slice()));
+                let is_never = due.at == Timestamp::MAX;
+                assert_eq!(Due::after(due.at).as_slice() > key.as_slice(), !is_never);
                 last = Some(key);
             }
         }
@@ -450,7 +498,6 @@ mod tests {
         }
         let targets = [
             Target::Token(TokenDigest::from_bytes([9; 32]).into()),
-            Target::Token(TokenId::named("row-17")),
             Target::Grant("g".into()),
             Target::Session("s".into()),
             Target::SubjectAtClient("alice".into(), "web".into()),
@@ -461,12 +508,11 @@ mod tests {
         for target in targets {
             let written = serde_json::to_string(&StoredTarget::from(&target)).unwrap();
             let read: Target = serde_json::from_str::<StoredTarget<'_>>(&written).unwrap().into();
-            assert_eq!(read, target);
+            assert_eq!((StoredTarget::from(&target).kind(), read), (target.kind(), target));
         }
         for actor in [Actor::Client("web".into()), Actor::Operator, Actor::Store] {
-            let written = serde_json::to_string(&StoredActor::from(&actor)).unwrap();
-            let read: Actor = serde_json::from_str::<StoredActor<'_>>(&written).unwrap().into();
-            assert_eq!(read, actor);
+            let (letter, client) = stored_actor(&actor);
+            assert_eq!(codes::actor_of_letter(letter, client), Some(actor));
         }
         let session = Session::new("s", "alice", at, at).client("web").client("spa");
         let written = serde_json::to_string(&StoredSession::from(&session)).unwrap();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::store::Retention;
+use crate::clock::Stopwatch;
+use crate::store::Lifetimes;
 use crate::store::embedded::engine::Engine;
 use crate::store::embedded::jobs::{Read, Write};
 use crate::store::embedded::notifier::Notifier;
@@ -19,7 +20,8 @@ pub(super) struct Shared {
     pub(super) key: DigestKey,
     pub(super) folder: PathBuf,
     pub(super) cache: u64,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) operations: Arc<AtomicU64>,
     pub(super) commits: AtomicU64,
     /// None where it has failed and could not be opened again yet.

@@ -1,16 +1,23 @@
 //! Forgetting, a few records at a time, so that no revocation waits for it.
+//!
+//! In the order of time, and at one time the records before the entries. An entry is written to stay for longer than what it
+//! covers, and goes at that time and not before, wherever it is listed. So every record that it covers is gone by then,
+//! though a budget or a crash cuts the sweep short.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Bytes, Reads, Space};
 use crate::store::embedded::records::{
-    Due, DueKey, DueKind, EntryRow, FamilyRow, TokenRow, decode, feed_key, read_row,
+    Due, DueKey, DueKind, EntryRow, GrantRow, LoginsRow, SessionRow, StoredTarget, TokenRow,
+    decode, feed_key, logins_key, read_row,
 };
-use crate::store::embedded::session::find_session;
-use crate::store::{Retention, StoreError};
+use crate::store::embedded::session::open_logins;
+use crate::store::rules::is_due;
+use crate::store::{Lifetimes, StoreError};
 
 /// The most to remember of what is due before the place that sweeping has come to.
 const EARLY: usize = 4_096;
@@ -57,9 +64,43 @@ pub(super) struct SweepStep {
     pub(super) removed: usize,
     /// Whether there is more that is due.
     pub(super) more: bool,
+    /// By how much the clock is ahead, where that is not believed.
+    pub(super) held_back: Option<Duration>,
     /// Those of the early that it has looked at.
     early: Vec<Bytes>,
     reached: Option<Bytes>,
+}
+
+/// When this process first found the clock of the sweeps ahead, by its stopwatch; none where it is not.
+#[derive(Default)]
+pub(super) struct Leap(Option<Duration>);
+
+impl Leap {
+    /// Whether the clock is believed; if not, by how much it is ahead.
+    pub(super) fn believe(
+        &mut self,
+        batch: &mut Batch<'_>,
+        now: Timestamp,
+        lifetimes: &Lifetimes,
+        stopwatch: &dyn Stopwatch,
+    ) -> Result<Result<(), Duration>, StoreError> {
+        /// An idle store writes nothing for less.
+        const MINUTE: Duration = Duration::from_secs(60);
+        let elapsed = stopwatch.elapsed();
+        let store = batch.store()?;
+        let known = store.clock();
+        let mut clock = known;
+        let since = self.0.map(|first| elapsed.saturating_sub(first));
+        let believed = clock.believe(now, lifetimes.clock_leap(), since);
+        if clock.leaped_to != known.leaped_to || clock.latest >= known.latest + MINUTE {
+            store.set_clock(clock);
+        }
+        self.0 = match believed {
+            Ok(()) => None,
+            Err(_) => Some(self.0.unwrap_or(elapsed)),
+        };
+        Ok(believed)
+    }
 }
 
 /// What is to become of a record that is due.
@@ -75,12 +116,12 @@ pub(super) fn sweep(
     now: Timestamp,
     progress: &Progress,
     most: usize,
-    retention: Retention,
+    lifetimes: &Lifetimes,
 ) -> Result<SweepStep, StoreError> {
     let mut step = SweepStep { reached: progress.reached.clone(), ..SweepStep::default() };
     let end = Due::after(now);
-    let is_due = |key: &[u8]| end.is_none_or(|end| key < end.as_slice());
-    for key in progress.early.iter().take_while(|key| is_due(key)) {
+    let is_before_end = |key: &[u8]| key < end.as_slice();
+    for key in progress.early.iter().take_while(|key| is_before_end(key)) {
         if step.looked_at >= most {
             step.more = true;
             return Ok(step);
@@ -88,32 +129,35 @@ pub(super) fn sweep(
         let line = batch.read(Space::Due, key)?;
         step.early.push(key.clone());
         if let Some(line) = line {
-            step.look_at(batch, now, (key, &line), most, retention)?;
+            step.look_at(batch, now, (key, &line), most, lifetimes)?;
         }
     }
     let reached = progress.reached.as_deref();
-    if !reached.is_none_or(is_due) {
+    if !reached.is_none_or(is_before_end) {
         return Ok(step);
     }
     let from = reached.map_or(Bound::Unbounded, Bound::Included);
-    let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
     let snapshot = batch.engine().snapshot();
-    for line in snapshot.range(Space::Due, from, to) {
+    for line in snapshot.range(Space::Due, from, Bound::Excluded(end.as_slice())) {
         let (key, line) = line?;
         if step.looked_at >= most {
             step.more = true;
             step.reached = Some(key);
             return Ok(step);
         }
-        step.look_at(batch, now, (&key, &line), most, retention)?;
+        step.look_at(batch, now, (&key, &line), most, lifetimes)?;
     }
-    if let Some(end) = end {
-        step.reached = Some(Bytes::from(end));
-    }
+    step.reached = Some(Bytes::from(end));
     Ok(step)
 }
 
 impl SweepStep {
+    /// A step that has looked at nothing, because the clock is so far ahead.
+    pub(super) fn held_back(progress: &Progress, ahead: Duration) -> Self {
+        let reached = progress.reached.clone();
+        Self { held_back: Some(ahead), reached, ..Self::default() }
+    }
+
     /// Looks at the records of a line, up to `most` of this step. The others are put down again.
     fn look_at(
         &mut self,
@@ -121,7 +165,7 @@ impl SweepStep {
         now: Timestamp,
         (key, others): (&[u8], &[u8]),
         most: usize,
-        retention: Retention,
+        lifetimes: &Lifetimes,
     ) -> Result<(), StoreError> {
         batch.remove(Space::Due, key);
         for due in Due::of_line(key, others)? {
@@ -131,12 +175,15 @@ impl SweepStep {
                 continue;
             }
             self.looked_at += 1;
-            match fate(batch, due, now, retention)? {
+            match fate(batch, due, now, lifetimes)? {
                 Some(Fate::Goes) => {
                     batch.remove(due.kind.space(), &due.key);
                     self.removed += 1;
                 }
-                Some(Fate::Stays(at)) => batch.schedule(Due { at, ..due }),
+                Some(Fate::Stays(at)) => {
+                    self.more |= is_due(at, now);
+                    batch.schedule(Due { at, ..due });
+                }
                 None => {}
             }
         }
@@ -149,54 +196,96 @@ fn fate(
     batch: &mut Batch<'_>,
     due: Due,
     now: Timestamp,
-    retention: Retention,
+    lifetimes: &Lifetimes,
 ) -> Result<Option<Fate>, StoreError> {
     let needed = match due.kind {
         // It expires when it does: its row need not be read.
         DueKind::AccessToken => return Ok(Some(Fate::Goes)),
-        DueKind::Entry => return entry(batch, due, now),
-        DueKind::Family => {
-            let family: Option<FamilyRow> = read_row(batch, Space::Families, &due.key)?;
-            family.map(|family| Timestamp::from_unix_millis(family.latest_expiry))
+        DueKind::Entry => return entry(batch, due, lifetimes),
+        DueKind::Grant => {
+            let row: Option<GrantRow> = read_row(batch, Space::Grants, &due.key)?;
+            let until = row.map(|row| Timestamp::from_unix_millis(row.until));
+            return Ok(until.map(|until| in_turn(until, due)));
         }
         DueKind::RefreshToken => refresh_token(batch, &due.key)?,
-        DueKind::Session => find_session(batch, &due.key)?.map(|session| session.expires_at()),
+        DueKind::Session => return session(batch, due, now),
     };
-    Ok(needed.map(|needed| fate_by(needed + retention.refresh_tokens, now)))
+    Ok(needed.map(|needed| fate_by(needed, now)))
 }
 
 fn fate_by(needed: Timestamp, now: Timestamp) -> Fate {
-    if needed > now { Fate::Stays(needed) } else { Fate::Goes }
+    if is_due(needed, now) { Fate::Goes } else { Fate::Stays(needed) }
 }
 
-/// A consumed refresh token is remembered for as long as its family can live: it may come back.
+/// What others wait for goes when its time has come in the order of the sweep, and is listed anew for then.
+fn in_turn(needed: Timestamp, due: Due) -> Fate {
+    if needed > due.at { Fate::Stays(needed) } else { Fate::Goes }
+}
+
+/// A consumed refresh token is remembered for as long as its grant: it may come back. Any other was listed for when it goes.
 fn refresh_token(batch: &Batch<'_>, key: &[u8]) -> Result<Option<Timestamp>, StoreError> {
     let Some(bytes) = batch.read(Space::Tokens, key)? else {
         return Ok(None);
     };
     let row: TokenRow<'_> = decode(&bytes)?;
-    let family: Option<FamilyRow> = match row.consumed {
-        Some(family) => read_row(batch, Space::Families, &family)?,
-        None => None,
-    };
-    let latest_expiry = family.map_or(0, |family| family.latest_expiry);
-    Ok(Some(Timestamp::from_unix_millis(row.expires_at.max(latest_expiry))))
+    Ok(Some(consumed_until(batch, &row)?.unwrap_or_default()))
 }
 
-fn entry(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>, StoreError> {
+/// Until when a consumed token is kept.
+fn consumed_until(batch: &Batch<'_>, row: &TokenRow<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let Some(grant) = row.consumed else {
+        return Ok(None);
+    };
+    let grant: Option<GrantRow> = read_row(batch, Space::Grants, &grant)?;
+    Ok(grant.map(|grant| Timestamp::from_unix_millis(grant.until)))
+}
+
+/// With it go the logins that were over before: every session that was to go before this one has.
+fn session(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>, StoreError> {
+    let Some(bytes) = batch.read(Space::Sessions, &due.key)? else {
+        return Ok(None);
+    };
+    let row: SessionRow<'_> = decode(&bytes)?;
+    let fate = fate_by(Timestamp::from_unix_millis(row.until), now);
+    if matches!(fate, Fate::Goes) {
+        let mut logins = open_logins(batch, row.namespace)?;
+        if logins.remove_due(due.at - Duration::from_millis(1)) {
+            batch.put(Space::Meta, &logins_key(row.namespace), &LoginsRow::from(&logins))?;
+        }
+    }
+    Ok(Some(fate))
+}
+
+fn entry(
+    batch: &mut Batch<'_>,
+    due: Due,
+    lifetimes: &Lifetimes,
+) -> Result<Option<Fate>, StoreError> {
     let Some(bytes) = batch.read(Space::Entries, &due.key)? else {
         return Ok(None);
     };
-    let mut entry: EntryRow<'_> = decode(&bytes)?;
-    if !entry.seen {
-        // It may be stamped last week, and nobody says when it was written: what was in flight then is given its time
-        // from now on.
-        let until = (now + Retention::IN_FLIGHT).as_unix_millis();
-        entry.seen = true;
-        entry.until = entry.until.max(until);
-        batch.put(Space::Entries, &due.key, &entry)?;
-    }
-    let fate = fate_by(Timestamp::from_unix_millis(entry.until), now);
+    let entry: EntryRow<'_> = decode(&bytes)?;
+    let until = Timestamp::from_unix_millis(entry.until);
+    let needed = match entry.target {
+        // Its record may be kept for longer since, with the grant: the entry does not cover the other tokens of that.
+        StoredTarget::Token(digest) => {
+            let row = batch.read(Space::Tokens, &digest)?;
+            let row: Option<TokenRow<'_>> = row.as_deref().map(decode).transpose()?;
+            let record = row.map(|row| consumed_until(batch, &row)).transpose()?.flatten();
+            until.max(record.map(|record| lifetimes.entry_outlives(record)).unwrap_or_default())
+        }
+        StoredTarget::Grant(_)
+        | StoredTarget::Session(_)
+        | StoredTarget::SubjectAtClient(..)
+        | StoredTarget::Subject(_)
+        | StoredTarget::Client(_)
+        | StoredTarget::Everything => {
+            let logins = open_logins(batch, entry.namespace)?;
+            let (kind, cutoff) = (entry.target.kind(), Timestamp::from_unix_millis(entry.at));
+            lifetimes.entry_needed_until(kind, cutoff, until, &logins)
+        }
+    };
+    let fate = in_turn(needed, due);
     if matches!(fate, Fate::Goes) {
         batch.remove(Space::Feed, &feed_key(entry.namespace, entry.place));
         let namespace = batch.namespace(entry.namespace)?;

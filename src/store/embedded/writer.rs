@@ -22,9 +22,9 @@ use crate::store::embedded::jobs::{Sweeping, Write};
 use crate::store::embedded::queue::{Job as _, Settle as _, Slot, Wait};
 use crate::store::embedded::records::DueKey;
 use crate::store::embedded::shared::Shared;
-use crate::store::embedded::sweep::{Progress, SweepStep};
+use crate::store::embedded::sweep::{Leap, Progress, SweepStep};
 use crate::store::embedded::{issue, journal, revoke, rotate, session, sweep};
-use crate::store::{Retention, StoreError, Swept};
+use crate::store::{Lifetimes, StoreError, Swept};
 
 /// The most operations of one batch: what is beyond waits for the next fsync.
 const MOST: usize = 512;
@@ -56,30 +56,30 @@ fn reply<T: 'static>(slot: &Arc<Slot<T>>, answer: Result<T, StoreError>) -> Repl
 }
 
 impl Write {
-    fn decide(&self, batch: &mut Batch<'_>, retention: Retention) -> Reply {
+    fn decide(&self, batch: &mut Batch<'_>, lifetimes: Lifetimes) -> Reply {
         match self {
-            Self::Issue { namespace, grant, tokens, now, slot } => {
+            Self::Issue { namespace, grant, name, tokens, now, slot } => {
                 let answer = batch.decide(|batch| {
                     let (namespace, now) = (&**namespace, *now);
-                    let mut deciding = Deciding { batch, namespace, retention, now };
-                    issue::issue(&mut deciding, grant, tokens)
+                    let mut deciding = Deciding { batch, namespace, lifetimes, now };
+                    issue::issue(&mut deciding, grant, *name, tokens)
                 });
                 reply(slot, answer)
             }
             Self::OpenSession { namespace, session, slot } => {
                 let answer = batch
-                    .decide(|batch| session::open_session(batch, namespace, session, retention));
+                    .decide(|batch| session::open_session(batch, namespace, &lifetimes, session));
                 reply(slot, answer)
             }
             Self::Revoke { namespace, key, revocation, slot } => {
-                let answer =
-                    batch.decide(|batch| revoke::revoke(batch, namespace, *key, revocation));
+                let answer = batch
+                    .decide(|batch| revoke::revoke(batch, namespace, &lifetimes, *key, revocation));
                 reply(slot, answer)
             }
             Self::Rotate { namespace, rotation, now, slot } => {
                 let answer = batch.decide(|batch| {
                     let (namespace, now) = (&**namespace, *now);
-                    let mut deciding = Deciding { batch, namespace, retention, now };
+                    let mut deciding = Deciding { batch, namespace, lifetimes, now };
                     rotate::rotate(&mut deciding, rotation)
                 });
                 reply(slot, answer)
@@ -110,9 +110,13 @@ impl Expected {
 /// What a batch that is on disk has come to.
 struct Written {
     replies: Vec<Reply>,
-    stepped: Option<Result<SweepStep, StoreError>>,
+    /// A step of this sweep.
+    stepped: Option<Stepped>,
     scheduled: Vec<DueKey>,
 }
+
+/// A step, and the sweep that it is part of.
+type Stepped = (Arc<Slot<Swept>>, Result<SweepStep, StoreError>);
 
 fn closed() -> WriteError {
     WriteError::Failed("the store was closed".to_owned())
@@ -127,6 +131,7 @@ pub(super) struct Writer<'s> {
     /// What was just taken.
     taken: Vec<Write>,
     progress: Progress,
+    leap: Leap,
     /// Who else is expected for this batch.
     expected: Option<Expected>,
     /// How many callers the last batch had, and how long it took.
@@ -145,6 +150,7 @@ impl<'s> Writer<'s> {
             writes: Vec::new(),
             taken: Vec::new(),
             progress: Progress::default(),
+            leap: Leap::default(),
             expected: None,
             last: (0, Duration::ZERO),
             broken: false,
@@ -270,13 +276,9 @@ impl<'s> Writer<'s> {
             thread::sleep(BEHIND);
         }
         let mut batch = Batch::new(engine);
+        // First: what a sweep takes is decided by what is on disk, where no record of this batch is missing from its order.
+        let stepped = self.step(&mut batch);
         let replies = self.decide(&mut batch);
-        let stepped = self.sweeps.front().map(|sweeping| {
-            let most = sweeping.left.min(STEP);
-            batch.decide(|batch| {
-                sweep::sweep(batch, sweeping.now, &self.progress, most, self.shared.retention)
-            })
-        });
         let finished = batch.finish().map_err(|error| WriteError::Failed(error.to_string()))?;
         let Finished { writes, lines: scheduled, place } = finished;
         if !writes.is_empty() {
@@ -289,13 +291,27 @@ impl<'s> Writer<'s> {
         Ok(Written { replies, stepped, scheduled })
     }
 
+    /// A step of the sweep that is under way, unless its clock is not believed.
+    fn step(&mut self, batch: &mut Batch<'_>) -> Option<Stepped> {
+        let sweeping = self.sweeps.front()?;
+        let (now, most) = (sweeping.now, sweeping.left.min(STEP));
+        let (leap, progress) = (&mut self.leap, &self.progress);
+        let Shared { lifetimes, stopwatch, .. } = self.shared;
+        let step =
+            batch.decide(|batch| match leap.believe(batch, now, lifetimes, &**stopwatch)? {
+                Ok(()) => sweep::sweep(batch, now, progress, most, lifetimes),
+                Err(ahead) => Ok(SweepStep::held_back(progress, ahead)),
+            });
+        Some((Arc::clone(&sweeping.slot), step))
+    }
+
     /// Decides what has come, and what still comes meanwhile; for a second attempt at it nobody is waited for again.
     fn decide(&mut self, batch: &mut Batch<'_>) -> Vec<Reply> {
         let expected = self.expected.take();
         let mut replies = Vec::with_capacity(self.last.0);
         loop {
             let new = self.writes.iter().skip(replies.len());
-            replies.extend(new.map(|write| write.decide(batch, self.shared.retention)));
+            replies.extend(new.map(|write| write.decide(batch, self.shared.lifetimes)));
             let wait = expected.as_ref().and_then(|expected| expected.wait(replies.len()));
             if !wait.is_some_and(|wait| self.take(wait)) || self.writes.len() == replies.len() {
                 return replies;
@@ -308,11 +324,10 @@ impl<'s> Writer<'s> {
             reply();
         }
         match written.stepped {
-            Some(Ok(stepped)) => self.stepped(&stepped),
-            Some(Err(error)) => {
-                if let Some(sweeping) = self.sweeps.pop_front() {
-                    sweeping.slot.answer(Err(error));
-                }
+            Some((slot, Ok(stepped))) => self.stepped(&slot, &stepped),
+            Some((slot, Err(error))) => {
+                self.sweeps.retain(|sweeping| !Arc::ptr_eq(&sweeping.slot, &slot));
+                slot.answer(Err(error));
             }
             None => {}
         }
@@ -320,9 +335,11 @@ impl<'s> Writer<'s> {
         self.progress.scheduled(&written.scheduled);
     }
 
-    fn stepped(&mut self, stepped: &SweepStep) {
+    fn stepped(&mut self, slot: &Arc<Slot<Swept>>, stepped: &SweepStep) {
         self.progress.stepped(stepped);
-        let Some(sweeping) = self.sweeps.front_mut() else {
+        // None where nobody waited for it any more meanwhile.
+        let front = self.sweeps.front_mut();
+        let Some(sweeping) = front.filter(|sweeping| Arc::ptr_eq(&sweeping.slot, slot)) else {
             return;
         };
         sweeping.left = sweeping.left.saturating_sub(stepped.looked_at);
@@ -332,7 +349,10 @@ impl<'s> Writer<'s> {
             return;
         }
         if let Some(done) = self.sweeps.pop_front() {
-            done.slot.answer(Ok(Swept::new(done.removed, stepped.more)));
+            let swept = stepped
+                .held_back
+                .map_or_else(|| Swept::new(done.removed, stepped.more), Swept::held_back);
+            done.slot.answer(Ok(swept));
         }
     }
 

@@ -3,16 +3,16 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use annul::Namespace;
 use annul::store::StoreError;
 use annul::testkit::{Fixture, Suite, feed, issuance, store, sweep};
-use annul::{EmbeddedStore, Namespace};
 
 use crate::folder::Folder;
-use crate::key;
+use crate::{key, options};
 
 /// The store in this folder, as one tenant sees it, with another beside it.
 fn fixture(folder: &Arc<Folder>, name: &str) -> Result<Fixture, StoreError> {
-    let root = EmbeddedStore::open(folder.path(), &key()).map_err(StoreError::unavailable)?;
+    let root = options(folder).open(&key()).map_err(StoreError::unavailable)?;
     let store = root.namespace(&Namespace::new(name));
     let other = root.namespace(&Namespace::new("other"));
     let (again, sweep, told) = (store.clone(), store.clone(), store.clone());

@@ -324,8 +324,8 @@ async fn what_was_acknowledged_is_on_the_disk_and_not_on_its_way_there() {
 async fn a_disk_with_little_room_is_still_read() {
     let mount = Mount::small(96);
     let store = EmbeddedStore::open(mount.store(), &key()).unwrap();
-    let long = "x".repeat(30_000);
-    for n in 0..200 {
+    let long = "x".repeat(15_000);
+    for n in 0..400 {
         issue(&store, &format!("{n}-{long}")).await.unwrap();
     }
     revoke(&store, &format!("0-{long}")).await.unwrap();

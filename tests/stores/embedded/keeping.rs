@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use annul::store::{Changes, RevocationFeed, Session, Sweep, SweepBudget, TokenStore};
-use annul::{EmbeddedStore, Reason, Revocation, Target};
+use annul::{Reason, Revocation, Target};
 
 use crate::folder::Folder;
-use crate::{NOW, is_revoked, issue, key, state};
+use crate::{NOW, is_revoked, issue, open, state};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -21,7 +21,7 @@ async fn a_password_change_outlasts_a_session_that_goes_on_however_often_is_swep
     use annul::store::TokenLedger;
 
     let folder = Folder::in_memory();
-    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    let store = open(&folder);
     let until = |hours| Session::new("s", "alice", NOW, NOW + HOUR * hours).client("web");
     store.open_session(until(1)).await.unwrap();
     store.revoke(&password_changed(1)).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_password_change_outlasts_a_session_that_goes_on_however_often_is_swep
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cutoff_that_moves_leaves_no_lines_behind() {
     let folder = Folder::in_memory();
-    let store = EmbeddedStore::open(folder.path(), &key()).unwrap();
+    let store = open(&folder);
     for minute in 0..20 {
         store.revoke(&password_changed(minute)).await.unwrap();
     }

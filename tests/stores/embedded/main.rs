@@ -12,22 +12,61 @@ mod hint;
 mod keeping;
 mod kill;
 mod opening;
+#[path = "../rules/mod.rs"]
+mod rules;
 mod sharing;
 mod sweeping;
+mod vectors;
+mod waking;
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use annul::store::{Issued, StoreError, TokenLedger, TokenStore};
+use annul::store::embedded::EmbeddedOptions;
+use annul::store::{Issued, Lifetimes, StoreError, TokenLedger, TokenStore};
 use annul::{
-    DigestKey, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked, Target, Timestamp,
-    TokenState,
+    DigestKey, EmbeddedStore, Grant, NewToken, PresentedToken, Reason, Revocation, Revoked,
+    Stopwatch, Target, Timestamp, TokenState,
 };
+
+use crate::folder::Folder;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn key() -> DigestKey {
     DigestKey::new(&[7; 32])
+}
+
+/// How to open a store that believes every clock.
+fn options(folder: &Folder) -> EmbeddedOptions {
+    let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX);
+    EmbeddedOptions::new(folder.path()).lifetimes(lifetimes)
+}
+
+/// A store that believes every clock.
+fn open(folder: &Folder) -> EmbeddedStore {
+    options(folder).open(&key()).unwrap()
+}
+
+/// A store, and its folder.
+struct Fresh {
+    store: EmbeddedStore,
+    _folder: Folder,
+}
+
+impl Deref for Fresh {
+    type Target = EmbeddedStore;
+
+    fn deref(&self) -> &EmbeddedStore {
+        &self.store
+    }
+}
+
+fn fresh(lifetimes: Lifetimes, stopwatch: impl Stopwatch + 'static) -> Fresh {
+    let folder = Folder::in_memory();
+    let options = EmbeddedOptions::new(folder.path()).lifetimes(lifetimes).stopwatch(stopwatch);
+    Fresh { store: options.open(&key()).unwrap(), _folder: folder }
 }
 
 /// Issues one token, a day long, that has a grant of its own by the same name.
