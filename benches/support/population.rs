@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annul::client::{AuthMethod, Client, ClientMetadata, ClientTable, RegisteredClients};
-use annul::store::{Session, Sweep, SweepBudget, TokenLedger};
+use annul::store::{Lifetimes, Session, Sweep, SweepBudget, TokenLedger};
 use annul::wire::basic;
 use annul::{
     Authority, Clock, Grant, MemoryStore, NewToken, Policy, PresentedToken, Request, SystemClock,
@@ -167,13 +167,18 @@ pub(crate) struct Population {
     read: u64,
 }
 
+/// It is swept by a clock that leaps.
+fn store() -> MemoryStore {
+    MemoryStore::new().with_lifetimes(Lifetimes::default().with_clock_leap(Duration::MAX))
+}
+
 impl Population {
     pub(crate) fn new(layout: Layout, size: u64) -> Self {
         Self::with_policy(layout, size, Policy::default())
     }
 
     pub(crate) fn with_policy(layout: Layout, size: u64, policy: Policy) -> Self {
-        let store = Arc::new(MemoryStore::new());
+        let store = Arc::new(store());
         let authority = Authority::new(Arc::clone(&store), clients()).policy(policy);
         let population = Self::empty(authority, store, layout, size / layout.tokens_per_user(), 0);
         population.fill();
@@ -182,7 +187,7 @@ impl Population {
 
     /// One population of each layout, `users` of each, in one store.
     pub(crate) fn together(layouts: &[Layout], users: u64) -> Vec<Self> {
-        let store = Arc::new(MemoryStore::new());
+        let store = Arc::new(store());
         let authority = Authority::new(Arc::clone(&store), clients());
         let populations: Vec<Self> = (0..)
             .zip(layouts)

@@ -208,9 +208,9 @@ proptest! {
             let case = CASE.fetch_add(1, Relaxed);
             let folder = format!("annul-invariants-{}-{case}", std::process::id());
             let folder = std::env::temp_dir().join(folder);
-            let mut retention = Retention::default();
-            retention.access_tokens = Duration::from_millis(40);
-            retention.refresh_tokens = Duration::from_millis(20);
+            let (access_tokens, refresh_tokens) =
+                (Duration::from_millis(40), Duration::from_millis(20));
+            let retention = Retention { access_tokens, refresh_tokens };
             // Short, so that the records of one case are due before and after those of another.
             let lifetimes = Lifetimes::default()
                 .with_retention(retention)

@@ -1,7 +1,9 @@
 //! No entry goes before a record that it covers, or before what may be in flight.
 
+use std::time::Duration;
+
 use annul::store::{
-    Issued, Lifetimes, Rotated, Session, Sweep, SweepBudget, TokenLedger, TokenStore,
+    Issued, Lifetimes, Retention, Rotated, Session, Sweep, SweepBudget, TokenLedger, TokenStore,
 };
 use annul::{Grant, NewToken, PresentedToken, Reason, Revocation, Target, TargetKind, TokenState};
 
@@ -45,19 +47,31 @@ async fn a_clock_that_was_ahead_revives_nothing() {
     }
 }
 
-/// Seconds apart, in one minute: the sweep counts in minutes.
+/// At the same instant, and seconds apart in one minute: a sweep may count in minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_of_the_same_minute_goes_after_its_record() {
-    let lifetimes = Lifetimes::default().with_in_flight(SECOND);
-    for lasts in [HOUR, HOUR + SECOND * 10, HOUR + SECOND * 58] {
+async fn an_entry_that_is_due_with_its_record_goes_after_it() {
+    let mut retention = Retention::default();
+    (retention.access_tokens, retention.refresh_tokens) = (Duration::ZERO, Duration::ZERO);
+    let in_flight = [Duration::ZERO, SECOND, SECOND * 20].into_iter();
+    // The first sweep comes before both are due, or after.
+    let first = [MINUTE * 9, MINUTE * 10 + SECOND * 31, MINUTE * 10 + SECOND * 55];
+    for (in_flight, first) in in_flight.flat_map(|time| first.map(|first| (time, first))) {
+        let lifetimes = Lifetimes::default().with_retention(retention).with_in_flight(in_flight);
         let store = store_with(lifetimes);
-        issue(&*store, grant("g"), lasts, NOW).await.unwrap();
-        revoke(&*store, Target::Grant("g".into()), NOW).await;
-        for second in 0..300 {
-            let now = NOW + DAY * 7 + HOUR + SECOND * second;
+        let lasts = MINUTE * 10 + SECOND * 30;
+        let old = Grant::new("g", "web", NOW - DAY * 3).subject("alice");
+        issue(&*store, old, lasts, NOW).await.unwrap();
+        let alice = Target::Subject("alice".into());
+        let locked = Revocation::by_operator(alice, Reason::AccountLocked, NOW);
+        store.revoke(&locked.with_cutoff(NOW - DAY * 2)).await.unwrap();
+        for half_second in 0..600 {
+            let now = NOW + first + SECOND / 2 * half_second;
             store.sweep(now, SweepBudget::rows(1)).await.unwrap();
             let seen = state(&*store, "g").await;
-            assert!(seen.is_none() || is_revoked(seen), "{second}: {seen:?}");
+            assert!(
+                seen.is_none() || is_revoked(seen),
+                "{in_flight:?}, {first:?}, {half_second}: {seen:?}"
+            );
         }
         assert_eq!((state(&*store, "g").await, revocations(&*store).await), (None, 0));
     }
@@ -86,13 +100,22 @@ async fn an_entry_counts_from_when_it_was_recorded() {
 /// A host that says nothing of when it records: the store knows the time from its sweeps, and from what it issues.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_no_earlier_than_what_the_store_has_seen() {
-    let store = store();
-    issue(&*store, Grant::new("other", "web", NOW), SECOND, NOW).await.unwrap();
-    revoke(&*store, Target::Subject("alice".into()), NOW - DAY * 30).await;
-    let login = Grant::new("g", "web", NOW - DAY * 31).subject("alice");
-    sweep_all(&*store, NOW + MINUTE * 50).await;
-    let issued = issue(&*store, login, HOUR, NOW + MINUTE * 50).await.unwrap();
-    assert_eq!(issued, Issued::BornDead { by: TargetKind::Subject });
+    for by_sweep in [false, true] {
+        // So that no record keeps the entry.
+        let mut retention = Retention::default();
+        (retention.access_tokens, retention.refresh_tokens) = (Duration::ZERO, Duration::ZERO);
+        let store = store_with(Lifetimes::default().with_retention(retention));
+        if by_sweep {
+            sweep_all(&*store, NOW).await;
+        } else {
+            issue(&*store, Grant::new("other", "web", NOW), SECOND, NOW).await.unwrap();
+        }
+        revoke(&*store, Target::Subject("alice".into()), NOW - DAY * 30).await;
+        let login = Grant::new("g", "web", NOW - DAY * 31).subject("alice");
+        sweep_all(&*store, NOW + MINUTE * 50).await;
+        let issued = issue(&*store, login, HOUR, NOW + MINUTE * 50).await.unwrap();
+        assert_eq!(issued, Issued::BornDead { by: TargetKind::Subject });
+    }
 }
 
 /// K1.3: whoever takes part in the session, and however often it is prolonged afterwards.
