@@ -7,7 +7,7 @@ use annul::client::{
     AssertionUse, AuthMethod, AuthMethods, Client, ClientMetadata, ClientTable, LedgerReplayGuard,
     MemoryReplayGuard, RegisteredClients, ReplayGuard, Use,
 };
-use annul::store::{StoreError, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::store::{Lifetimes, StoreError, Sweep, SweepBudget, TokenLedger, TokenStore};
 use annul::{
     Authority, FakeClock, Grant, MemoryStore, Namespace, NewToken, Policy, PresentedToken, Reason,
     Response, Revocation, Target, TargetKind, Verdict,
@@ -283,7 +283,9 @@ async fn jwa_15_a_guard_that_fails_lets_nobody_in() {
 
 #[tokio::test]
 async fn jwa_15_two_processes_share_a_ledger() {
-    let uses = MemoryStore::new();
+    // It is swept two hours later.
+    let lifetimes = Lifetimes::default().with_clock_leap(Duration::MAX);
+    let uses = MemoryStore::new().with_lifetimes(lifetimes);
     let ledger = || LedgerReplayGuard::new(uses.namespace(&Namespace::new("client assertions")));
     let (one, two) = (server_remembering(ledger()), server_remembering(ledger()));
     let jwt = job().jwt();
