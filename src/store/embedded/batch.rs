@@ -145,11 +145,11 @@ impl<'e> Batch<'e> {
         Ok(store.place)
     }
 
-    /// Takes note of the time of an issue, a rotation or a session.
+    /// Takes note of the time of an issue, a rotation or a revocation.
     pub(super) fn note(&mut self, now: Timestamp, lifetimes: &Lifetimes) -> Result<(), StoreError> {
         let store = self.store()?;
         let mut clock = store.clock();
-        if clock.note(now, lifetimes.clock_leap()) {
+        if clock.note(now, lifetimes) {
             store.set_clock(clock);
         }
         Ok(())

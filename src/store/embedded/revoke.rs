@@ -22,6 +22,7 @@ pub(super) fn revoke(
     key: TargetKey,
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
+    batch.note(revocation.recorded_at(), lifetimes)?;
     let outcome = revoke_target(batch, namespace, lifetimes, key, revocation)?;
     let Some(digest) = revocation.token_alone().and_then(TokenId::digest) else {
         return Ok(outcome);

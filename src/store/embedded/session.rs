@@ -33,7 +33,6 @@ pub(super) fn open_session(
         }
         None => session.clone(),
     };
-    batch.note(session.started_at(), lifetimes)?;
     let until = lifetimes.session_until(session.expires_at()).max(known_until.unwrap_or_default());
     covering::expect_until(batch, namespace, until)?;
     covering::hold_for_session(batch, namespace, &session, (until, lifetimes))?;

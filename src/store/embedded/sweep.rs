@@ -16,7 +16,7 @@ use crate::store::embedded::records::{
     decode, feed_key, logins_key, read_row,
 };
 use crate::store::embedded::session::open_logins;
-use crate::store::rules::is_due;
+use crate::store::rules::{LeapWatch, is_due};
 use crate::store::{Lifetimes, StoreError};
 
 /// The most to remember of what is due before the place that sweeping has come to.
@@ -71,9 +71,9 @@ pub(super) struct SweepStep {
     reached: Option<Bytes>,
 }
 
-/// When this process first found the clock of the sweeps ahead, by its stopwatch; none where it is not.
+/// How long this process has seen the clock of the sweeps ahead.
 #[derive(Default)]
-pub(super) struct Leap(Option<Duration>);
+pub(super) struct Leap(LeapWatch);
 
 impl Leap {
     /// Whether the clock is believed; if not, by how much it is ahead.
@@ -90,15 +90,10 @@ impl Leap {
         let store = batch.store()?;
         let known = store.clock();
         let mut clock = known;
-        let since = self.0.map(|first| elapsed.saturating_sub(first));
-        let believed = clock.believe(now, lifetimes.clock_leap(), since);
+        let believed = self.0.believe(&mut clock, now, lifetimes, elapsed);
         if clock.leaped_to != known.leaped_to || clock.latest >= known.latest + MINUTE {
             store.set_clock(clock);
         }
-        self.0 = match believed {
-            Ok(()) => None,
-            Err(_) => Some(self.0.unwrap_or(elapsed)),
-        };
         Ok(believed)
     }
 }
