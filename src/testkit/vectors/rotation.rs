@@ -167,7 +167,7 @@ impl Steps {
         let at = case.family.map_or(START, |family| family.rotated_at);
         if case.is_imported || token.kind == TokenKind::AccessToken {
             let is_bare = case.family.is_none() || token.kind == TokenKind::AccessToken;
-            let is_possible = is_bare && !(token.is_consumed && !case.is_imported);
+            let is_possible = is_bare && (case.is_imported || !token.is_consumed);
             return is_possible.then_some(Self { before: 0, by_sibling: false, after: 0, at });
         }
         let after = reached.checked_sub(generation)?;
@@ -230,7 +230,12 @@ impl Steps {
                     let found = found.ok_or_else(|| StoreError::corrupt("a token is not found"))?;
                     Some(Target::Token(found.id().clone()))
                 }
-                _ => Grant::new("g", "web", START)
+                TargetKind::Grant
+                | TargetKind::Session
+                | TargetKind::SubjectAtClient
+                | TargetKind::Subject
+                | TargetKind::Client
+                | TargetKind::Everything => Grant::new("g", "web", START)
                     .subject("alice")
                     .session("s")
                     .targets()
@@ -256,7 +261,9 @@ impl Steps {
             .with_grace(Duration::from_secs(1));
         match store.rotate(&rotation).await? {
             Rotated::Applied(_) | Rotated::AppliedInGrace(_) => Ok(()),
-            other => Err(StoreError::corrupt(format!("a case cannot be set up: {other:?}"))),
+            other @ (Rotated::Refused(_) | Rotated::Reused(_)) => {
+                Err(StoreError::corrupt(format!("a case cannot be set up: {other:?}")))
+            }
         }
     }
 }
