@@ -279,8 +279,8 @@ impl Fixture {
     /// the models then allow one answer for each token that has not expired, and use [`Fixture::neighbour`] too.
     ///
     /// Such a store names the narrowest revocation of those that cover a token. It remembers expired tokens for as long
-    /// as `retention` says, and no longer after a sweep without a limit. It keeps every revocation until the last token
-    /// or session that it has recorded in the namespace has expired.
+    /// as `retention` says, and no longer after a sweep without a limit. It keeps every revocation for longer than the
+    /// last record of a token or session in the namespace.
     #[must_use]
     pub const fn exact(mut self, retention: Retention) -> Self {
         self.exact = Some(retention);

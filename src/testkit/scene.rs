@@ -339,6 +339,17 @@ impl Scene {
         Ok(self.store().revoke(&by_operator(target, at)).await?)
     }
 
+    /// Revokes by an operator at `now`, with an older cutoff.
+    pub(super) async fn revoke_since(
+        &self,
+        target: Target,
+        cutoff: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revoked, NotProven> {
+        let revocation = by_operator(target, now).with_cutoff(cutoff);
+        Ok(self.store().revoke(&revocation).await?)
+    }
+
     pub(super) async fn live(&self, tokens: &[impl AsRef<str> + Sync], now: Timestamp) -> Proof {
         ensure_live(self.store(), tokens, now).await
     }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use annul::store::rules::is_due;
 use annul::store::{
-    Changes, FeedCursor, FeedEntry, FeedPage, Issued, Retention, RevocationFeed, Rotated, Rotation,
+    Changes, FeedCursor, FeedEntry, FeedPage, Issued, Lifetimes, RevocationFeed, Rotated, Rotation,
     Session, StoreError, Sweep, SweepBudget, Swept, TokenLedger, TokenStore,
 };
 use annul::testkit::Fixture;
@@ -94,6 +95,21 @@ struct Tables {
     told: u64,
 }
 
+impl Tables {
+    /// Tokens are about to be recorded, and to be kept until then.
+    fn expect(&mut self, tokens: &[NewToken<'_>]) {
+        for token in tokens {
+            let until = lifetimes().token_until(token.kind(), token.expires_at());
+            self.horizon = self.horizon.max(until);
+        }
+    }
+}
+
+/// The cases jump in time, so no clock leaps.
+fn lifetimes() -> Lifetimes {
+    Lifetimes::default().with_clock_leap(Duration::MAX)
+}
+
 #[derive(Clone)]
 struct Line {
     tenant: &'static str,
@@ -138,7 +154,7 @@ impl Journal {
     pub(crate) fn fixture(bug: Option<FeedBug>) -> Fixture {
         let epoch = NUMBERS.fetch_add(1, Ordering::SeqCst);
         let engine = Arc::new(Engine { epoch, tables: Mutex::default() });
-        let tokens = MemoryStore::new();
+        let tokens = MemoryStore::new().with_lifetimes(lifetimes());
         let other = tokens.namespace(&Namespace::new("other"));
         let open = {
             let engine = Arc::clone(&engine);
@@ -195,7 +211,7 @@ impl Journal {
         let at = revocation.at();
         let until = match self.bug {
             Some(FeedBug::UntilIsTheCutoff) => at,
-            _ => tables.horizon.max(at) + Retention::IN_FLIGHT,
+            _ => lifetimes().entry_until(tables.horizon, revocation.recorded_at()),
         };
         let reason = match self.bug {
             Some(FeedBug::ForgetsWhy) => Reason::Administrative,
@@ -282,16 +298,14 @@ impl TokenLedger for Journal {
         tokens: &[NewToken<'_>],
         now: Timestamp,
     ) -> Result<Issued, StoreError> {
-        let latest = tokens.iter().map(NewToken::expires_at).max().unwrap_or_default();
         let mut tables = self.tables();
-        tables.horizon = tables.horizon.max(latest);
+        tables.expect(tokens);
         at_once(self.tokens.issue(grant, tokens, now))
     }
 
     async fn rotate(&self, rotation: &Rotation<'_>) -> Result<Rotated, StoreError> {
-        let latest = rotation.successors().iter().map(NewToken::expires_at).max();
         let mut tables = self.tables();
-        tables.horizon = tables.horizon.max(latest.unwrap_or_default());
+        tables.expect(rotation.successors());
         let rotated = at_once(self.tokens.rotate(rotation))?;
         if let Rotated::Reused(record) = &rotated
             && !self.has(FeedBug::ReuseIsInternal)
@@ -317,14 +331,13 @@ impl Sweep for Journal {
     async fn sweep(&self, now: Timestamp, budget: SweepBudget) -> Result<Swept, StoreError> {
         pause().await;
         let mut tables = self.tables();
-        let due = |line: &Line| line.entry.until() <= now;
+        let due = |line: &Line| is_due(line.entry.until(), now);
         let due: Vec<u64> =
             tables.lines.iter().filter(|(_, line)| due(line)).map(|(place, _)| *place).collect();
         for place in due {
             tables.lines.remove(&place);
             tables.swept = tables.swept.max(place);
         }
-        tables.horizon = tables.horizon.max(now);
         at_once(self.tokens.sweep(now + Duration::from_secs(60), budget))
     }
 }

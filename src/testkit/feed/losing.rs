@@ -121,8 +121,8 @@ pub(super) async fn a_sweep_is_no_gap_to_who_still_reads_itself_in(subject: &dyn
         reader.turn(&*feed).await?;
     }
     // A store whose entries last as long as the longest token keeps them all; one that knows better takes a half.
-    scene.sweep_all(scene.start() + MINUTE + IN_FLIGHT + HOUR).await?;
-    scene.revoke(grant_of("new"), scene.start() + 2 * HOUR).await?;
+    scene.sweep_all(scene.start() + IN_FLIGHT + 2 * HOUR).await?;
+    scene.revoke(grant_of("new"), scene.start() + 4 * HOUR).await?;
     reader.read(&*feed).await?;
     for n in (0..40).filter(|n| n % 2 == 1) {
         let target = grant_of(format!("g{n}"));

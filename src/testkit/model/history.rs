@@ -9,9 +9,9 @@ use crate::store::Retention;
 use crate::testkit::scene::{MINUTE, Seen};
 use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenKind};
 
-/// An authorization code lives ten minutes at most (RFC 6749 section 4.1.2): what it is exchanged for may come so much
-/// later than the revocation that covers it.
-pub(in crate::testkit) const IN_FLIGHT: Duration = MINUTE.saturating_mul(9);
+/// Something may be in flight for an hour, by the default of [`Lifetimes`](crate::store::Lifetimes): what is issued may come
+/// so much later than the recording of the revocation that covers it. Stores count in minutes.
+pub(in crate::testkit) const IN_FLIGHT: Duration = MINUTE.saturating_mul(59);
 
 /// One token.
 #[derive(Clone, Debug)]
@@ -65,11 +65,11 @@ pub(super) struct History {
     pub(super) tokens: Vec<Token>,
     pub(super) sessions: Vec<Opened>,
     entries: Vec<Entry>,
-    /// The latest instant that the store was told of; a revocation has only its cutoff, which may be of last week.
+    /// The latest instant that the store was told of.
     heard: Timestamp,
     /// Exact mode: how long the store remembers what has expired.
     pub(super) exact: Option<Retention>,
-    /// Exact mode: the latest expiry that was recorded. Until then every entry is kept.
+    /// Exact mode: the latest instant until which a record is kept. Every entry is kept for longer.
     horizon: Timestamp,
 }
 
@@ -108,6 +108,22 @@ impl Goal {
             Target::Subject(subject) => old && grant.subject_id() == Some(subject),
             Target::Client(client) => old && grant.client_id() == client,
             Target::Everything => old,
+        }
+    }
+}
+
+impl Goal {
+    /// Whether it ends the logins of a session, whoever takes part in it.
+    fn ends(&self, at: Timestamp, session: &Opened) -> bool {
+        let login = &session.grant;
+        let old = login.authenticated_at() <= at;
+        match self {
+            Self::Other(Target::Session(id)) => session.id == *id,
+            Self::Other(Target::SubjectAtClient(subject, _) | Target::Subject(subject)) => {
+                old && login.subject_id() == Some(subject)
+            }
+            Self::Other(Target::Client(_) | Target::Everything) => old,
+            Self::Other(Target::Token(_) | Target::Grant(_)) | Self::Token(_) => false,
         }
     }
 }
@@ -184,25 +200,12 @@ impl History {
         }
     }
 
-    /// Holds what covers a session for as long as it lasts.
+    /// Holds what ends a session for as long as it lasts.
     pub(super) fn hold(&mut self, session: &Opened) {
         for entry in &mut self.entries {
-            if !entry.may_be_gone && entry.goal.covers(entry.at, None, &session.grant) {
+            if !entry.may_be_gone && entry.goal.ends(entry.at, session) {
                 entry.until = entry.until.max(session.expires_at);
             }
-        }
-    }
-
-    /// Exact mode: a session that is prolonged lasts for all clients in it.
-    pub(super) fn prolong(&mut self, session: &Opened, now: Timestamp) {
-        let Some(retention) = self.exact else {
-            return;
-        };
-        let in_it = self.sessions.iter().filter(|other| {
-            other.id == session.id && other.expires_at + retention.refresh_tokens > now
-        });
-        for other in in_it.cloned().collect::<Vec<_>>() {
-            self.hold(&Opened { expires_at: session.expires_at, ..other });
         }
     }
 
@@ -239,21 +242,28 @@ impl History {
         self.heard = self.heard.max(now);
     }
 
-    /// A token or a session that lasts until then was recorded.
-    pub(super) fn expect(&mut self, expires_at: Timestamp) {
-        if self.exact.is_some() {
-            self.horizon = self.horizon.max(expires_at);
+    /// A token of this kind that lasts until then was recorded; a session is kept as refresh tokens are.
+    pub(super) fn expect(&mut self, kind: TokenKind, expires_at: Timestamp) {
+        if let Some(retention) = self.exact {
+            self.horizon = self.horizon.max(expires_at + retention.of(kind));
         }
     }
 
     /// Writes an entry. `told` is what the store said of it, where it was asked.
-    pub(super) fn revoke(&mut self, goal: Goal, at: Timestamp, told: Option<Revoked>) {
+    pub(super) fn revoke(
+        &mut self,
+        goal: Goal,
+        at: Timestamp,
+        recorded_at: Timestamp,
+        told: Option<Revoked>,
+    ) {
+        self.hear(recorded_at);
         let tokens = self.tokens.iter().enumerate();
         let tokens = tokens.filter(|(n, token)| goal.covers(at, Some(*n), &token.grant));
-        let sessions = self.sessions.iter().filter(|session| goal.covers(at, None, &session.grant));
+        let sessions = self.sessions.iter().filter(|session| goal.ends(at, session));
         let expiries = tokens.map(|(_, token)| token.expires_at);
         let expiries = expiries.chain(sessions.map(|session| session.expires_at));
-        let in_flight = at.max(self.heard).max(self.horizon) + IN_FLIGHT;
+        let in_flight = self.heard.max(self.horizon) + IN_FLIGHT;
         let until = expiries.fold(in_flight, Timestamp::max);
         match self.entries.iter_mut().find(|entry| entry.goal == goal) {
             None => self.entries.push(Entry { goal, at, until, may_be_gone: false }),

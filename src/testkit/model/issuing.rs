@@ -85,7 +85,7 @@ pub(super) async fn issue_again(world: &mut World) -> Proof {
     again.expires_at = world.now + DAY;
     let ledger = world.scene.ledger()?;
     let issued = ledger.issue(again.grant.clone(), &[again.as_new()], world.now).await?;
-    world.history.expect(again.expires_at);
+    world.history.expect(again.kind, again.expires_at);
     world.say(format!("issue {} again", again.name));
     if world.is_exact() {
         let allowed = world.history.allowed(n, world.now);
@@ -126,7 +126,9 @@ async fn record(world: &mut World, tokens: Vec<Token>) -> Proof {
         }
     }
     world.history.hear(world.now);
-    world.history.expect(latest);
+    for token in &tokens {
+        world.history.expect(token.kind, token.expires_at);
+    }
     world.history.tokens.extend(tokens);
     Ok(())
 }
@@ -148,7 +150,7 @@ pub(super) async fn open_session(world: &mut World) -> Proof {
     let session = Session::new(id.clone(), user.clone(), login, expires_at).client(client.clone());
     world.say(format!("open {id:?} of {user:?} for {lasts:?}"));
     let told = world.scene.ledger()?.open_session(session).await;
-    world.history.expect(expires_at);
+    world.history.expect(TokenKind::RefreshToken, expires_at);
     match (told, world.history.logged_out(id)) {
         (Ok(()), Some(true)) => ensure!(false, "a session that was logged out was opened"),
         (Ok(()), Some(false) | None) => {
@@ -156,7 +158,6 @@ pub(super) async fn open_session(world: &mut World) -> Proof {
             // What a grant made in it would be like; a revocation of one that was made is not over the session.
             let any = Grant::new("", client.clone(), login).subject(user.clone());
             let opened = Opened { id: id.clone(), grant: any.session(id.clone()), expires_at };
-            world.history.prolong(&opened, world.now);
             world.history.hold(&opened);
             world.history.sessions.push(opened);
         }

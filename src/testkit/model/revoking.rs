@@ -46,11 +46,11 @@ pub(super) async fn revoke_by_client(world: &mut World) -> Proof {
         // The endpoint revokes the grant of a consumed token, whatever the policy. Where it found a revoked one the
         // store does the same.
         if alone && (!token.consumed || seen.is_revoked()) {
-            world.history.revoke(Goal::Token(n), world.now, None);
+            world.history.revoke(Goal::Token(n), world.now, world.now, None);
         }
         if !alone || token.consumed {
             let of_grant = Goal::Other(Target::Grant(token.grant.id().clone()));
-            world.history.revoke(of_grant, world.now, None);
+            world.history.revoke(of_grant, world.now, world.now, None);
         }
     }
     Ok(())
@@ -89,7 +89,7 @@ pub(super) async fn log_out(world: &mut World) -> Proof {
         Some(session) => Target::Session(session.clone()),
         None => Target::Grant(token.grant.id().clone()),
     };
-    world.history.revoke(Goal::Other(target), world.now, None);
+    world.history.revoke(Goal::Other(target), world.now, world.now, None);
     Ok(())
 }
 
@@ -128,9 +128,10 @@ pub(super) async fn revoke_by_operator(world: &mut World) -> Proof {
     let goal = if alone { Goal::Token(n) } else { Goal::Other(target.clone()) };
     world.say(format!("revoke {target:?} at {at:?}"));
     let expected = world.history.news(&goal, at);
-    let told = world.scene.revoke(target, at).await?;
+    let recorded_at = world.now.max(at);
+    let told = world.scene.revoke_since(target, at, recorded_at).await?;
     let right = expected.is_none_or(|expected| expected == told);
     ensure!(right, "the store said {told:?} instead of {expected:?}");
-    world.history.revoke(goal, at, Some(told));
+    world.history.revoke(goal, at, recorded_at, Some(told));
     Ok(())
 }

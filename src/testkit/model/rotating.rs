@@ -43,7 +43,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
     let of_latest = of_latest.filter(|token| Some(token.generation) == latest);
     let since = of_latest.map(|token| token.issued_at).min();
     let in_grace = latest == Some(spent.generation + 1)
-        && since.is_some_and(|since| world.now < since + grace);
+        && since.is_some_and(|since| since.distance(world.now) < grace);
     // Where two lines go on, "previous" has two meanings; where a sweep was, the store may have lost count.
     let mut generations: Vec<u32> =
         world.history.successors(&spent.grant).map(|token| token.generation).collect();
@@ -88,7 +88,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
             let lives = !world.history.surely_covers(&spent.grant);
             ensure!(lives, "the successors of what was revoked were handed out");
             world.history.settle(&spent.grant, refresh.expires_at, None);
-            world.history.expect(refresh.expires_at);
+            world.history.expect(refresh.kind, refresh.expires_at);
             world.history.tokens.extend([access, refresh]);
             if let Some(token) = world.history.tokens.get_mut(n) {
                 token.consumed = true;
@@ -96,7 +96,7 @@ pub(super) async fn rotate(world: &mut World) -> Proof {
         }
         Rotated::Reused(_) => {
             let family = Goal::Other(Target::Grant(spent.grant.id().clone()));
-            world.history.revoke(family, world.now, None);
+            world.history.revoke(family, world.now, world.now, None);
         }
         Rotated::Refused(_) => {
             let found = world.scene.seen(&next, world.now).await?;

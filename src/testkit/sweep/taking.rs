@@ -217,13 +217,13 @@ pub(super) async fn an_issue_beside_a_sweep_says_what_becomes_of_its_tokens(
     for round in 0..rounds {
         // A new one each time: before its first token no expiry keeps an entry.
         let scene = Scene::with_ledger(subject).await?;
-        let (start, later) = (scene.start(), scene.start() + 11 * MINUTE);
+        let (start, later) = (scene.start(), scene.start() + HOUR + MINUTE);
         scene.revoke(Target::Grant("g".into()), start).await?;
         let (ledger, grant) = (scene.shared_ledger()?, scene.grant("g"));
         let issuing = racer(async move {
             let tokens = [
-                NewToken::access(PresentedToken::new("at"), start + HOUR),
-                NewToken::refresh(PresentedToken::new("rt"), start + HOUR),
+                NewToken::access(PresentedToken::new("at"), later + HOUR),
+                NewToken::refresh(PresentedToken::new("rt"), later + HOUR),
             ];
             Ok::<_, NotProven>(Some(ledger.issue(grant, &tokens, start).await?))
         });

@@ -1,6 +1,9 @@
 //! Which entry covers a token, and what the token is then.
 
-use annul::{Grant, Target, TargetKind, TokenId, TokenRecord, TokenState};
+use annul::store::rules::covering::covers;
+use annul::{
+    DigestKey, Grant, PresentedToken, Target, TargetKind, TokenId, TokenRecord, TokenState,
+};
 
 use crate::bugs::Bug;
 use crate::rows::{Row, Rows, Tables};
@@ -16,7 +19,10 @@ impl Rows {
     /// The primary key of an entry.
     pub(super) fn entry_key(&self, target: &Target) -> String {
         let key = match target {
-            Target::Token(id) => format!("token:{}", id.name().unwrap_or_default()),
+            Target::Token(id) => match id.name() {
+                Some(name) => format!("token:{name}"),
+                None => format!("token-by-digest:{id:?}"),
+            },
             Target::Grant(id) => format!("grant:{id}"),
             Target::Session(id) => format!("session:{id}"),
             Target::SubjectAtClient(user, client) if self.has(Bug::GluesNames) => {
@@ -38,45 +44,48 @@ impl Rows {
         }
     }
 
-    /// The seven keys that may cover a token, and what their entries compare the cutoff with.
+    /// The name under which one token can be revoked alone: here its own.
+    pub(super) fn id_of(&self, name: &str) -> TokenId {
+        match self.bug {
+            Some(Bug::RevokesNamesOfNoToken) => {
+                DigestKey::new(&[7; 32]).digest(PresentedToken::new(name)).into()
+            }
+            _ => TokenId::named(name),
+        }
+    }
+
+    /// The narrowest entry that covers a token: its key, and what it points at.
     pub(super) fn covering(
         &self,
         tables: &Tables,
         token: Option<&str>,
         grant: &Grant,
     ) -> Option<(String, TargetKind)> {
-        let mut targets = Vec::new();
-        targets.extend(token.map(|token| Target::Token(TokenId::named(token))));
-        targets.push(Target::Grant(grant.id().clone()));
-        let session = match self.bug {
-            Some(Bug::OfflineEndsWithItsSession) if grant.is_offline() => Some("s".into()),
-            _ => grant.session_id().cloned(),
-        };
-        targets.extend(session.map(Target::Session));
-        let nobody = self.has(Bug::NobodyIsAnEmptyName).then(|| "".into());
-        if let Some(user) = grant.subject_id().cloned().or(nobody) {
-            targets.push(Target::SubjectAtClient(user.clone(), grant.client_id().clone()));
-            targets.push(Target::Subject(user));
+        let of_token = token.map(|token| Target::Token(self.id_of(token)));
+        let mut targets: Vec<Target> = of_token.into_iter().chain(grant.targets()).collect();
+        if self.has(Bug::OfflineEndsWithItsSession) && grant.is_offline() {
+            targets.push(Target::Session("s".into()));
         }
-        targets.extend([Target::Client(grant.client_id().clone()), Target::Everything]);
+        if self.has(Bug::NobodyIsAnEmptyName) && grant.subject_id().is_none() {
+            targets.push(Target::SubjectAtClient("".into(), grant.client_id().clone()));
+            targets.push(Target::Subject("".into()));
+        }
         targets.into_iter().find_map(|target| {
-            let key = self.entry_key(&target);
+            let (key, kind, login) =
+                (self.entry_key(&target), target.kind(), grant.authenticated_at());
             let entry = tables.entries.get(&key)?;
-            let old = match self.bug {
-                Some(Bug::CutoffIsExclusive) => grant.authenticated_at() < entry.at,
+            let covers = match self.bug {
+                Some(Bug::CutoffIsExclusive) => kind.is_named_once() || login < entry.at,
                 Some(Bug::CutoffIgnoresTime) => true,
-                _ => grant.authenticated_at() <= entry.at,
+                _ => covers(kind, entry.at, login),
             };
-            let named = matches!(
-                target.kind(),
-                TargetKind::Token | TargetKind::Grant | TargetKind::Session
-            );
-            (named || old).then(|| (key, target.kind()))
+            covers.then_some((key, kind))
         })
     }
 
     fn state_of(&self, tables: &Tables, name: &str, row: &Row) -> TokenState {
         let covering = match self.bug {
+            Some(Bug::FindsWithoutItsLedger) => None,
             Some(bug) if bug.keeps_revocation_with_the_token() => row.marked,
             _ => self.covering(tables, Some(name), &row.grant).map(|(_, kind)| kind),
         };
@@ -101,7 +110,7 @@ impl Rows {
             let changed = grant.subject_id().cloned().into_iter().fold(changed, Grant::subject);
             grant = grant.session_id().cloned().into_iter().fold(changed, Grant::session);
         }
-        TokenRecord::new(TokenId::named(name), row.kind, grant, row.expires_at)
+        TokenRecord::new(self.id_of(name), row.kind, grant, row.expires_at)
             .with_issued_at(row.issued_at)
             .with_state(state)
     }

@@ -22,7 +22,7 @@ impl Rows {
         {
             return Ok(Some(cached.clone()));
         }
-        let found = self.transaction(|tables| {
+        let found = self.committed(|tables| {
             let found = match self.bug {
                 Some(Bug::FindsByPattern) => {
                     let pattern = name.trim_end_matches('%');

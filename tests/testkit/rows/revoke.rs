@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use annul::store::StoreError;
-use annul::{Actor, Revocation, Revoked, Target, TargetKind, Timestamp, TokenId, TokenRecord};
+use annul::store::rules::covering::{Entry as Change, entry};
+use annul::{Revocation, Revoked, Target, TargetKind, Timestamp, TokenId, TokenRecord};
 
 use crate::bugs::Bug;
-use crate::rows::{Entry, HOUR, IN_FLIGHT, Row, Rows, Tables, pause};
+use crate::rows::{Entry, HOUR, Row, Rows, TEN_YEARS, Tables, pause};
 
 impl Rows {
     pub(super) async fn write_revocation(
@@ -17,22 +18,27 @@ impl Rows {
         if let Some(outcome) = self.bug_before_revoking(revocation).await {
             return Ok(outcome);
         }
+        if let Target::Token(id) = revocation.target()
+            && id.name().is_none()
+            && !self.has(Bug::RevokesNamesOfNoToken)
+        {
+            return Err(StoreError::unsupported("the tokens of this store have names"));
+        }
         let outcome = self.transaction(|tables| {
             if let Some(outcome) = self.bug_within_revoking(tables, revocation) {
                 return outcome;
             }
             let outcome = self.write_entry(tables, revocation);
-            let (Target::Token(id), Actor::Client(_)) = (revocation.target(), revocation.actor())
-            else {
-                return outcome;
-            };
-            let row = id.name().and_then(|name| tables.tokens.get(name));
-            if let Some(row) = row.filter(|row| row.consumed)
+            // A consumed token takes its grant along, in the same transaction.
+            let mut rows = tables.tokens.iter();
+            let alone = revocation.token_alone();
+            let row = alone.and_then(|id| rows.find(|(name, _)| self.id_of(name) == *id));
+            let consumed = row.filter(|(_, row)| row.consumed);
+            let grant = consumed.map(|(_, row)| row.grant.id().clone());
+            if let Some(widened) = grant.and_then(|grant| revocation.widened_to(grant))
                 && !self.has(Bug::RevokesASpentTokenAlone)
             {
-                let grant = Target::Grant(row.grant.id().clone());
-                let family = Revocation::by_operator(grant, revocation.reason(), revocation.at());
-                self.write_entry(tables, &family);
+                self.write_entry(tables, &widened);
             }
             outcome
         });
@@ -40,37 +46,42 @@ impl Rows {
         Ok(outcome)
     }
 
-    fn until(&self, tables: &Tables, at: Timestamp) -> Timestamp {
+    /// Until when an entry is kept that is written now.
+    fn until(&self, tables: &Tables, revocation: &Revocation) -> Timestamp {
+        let (lifetimes, recorded_at) = (self.lifetimes(), revocation.recorded_at());
+        let seen = self.note(recorded_at);
         match self.bug {
-            Some(Bug::EntriesLastAnHour) => at + HOUR,
-            Some(Bug::NothingIsInFlight) => tables.horizon.max(at),
-            _ => tables.horizon.max(at) + IN_FLIGHT,
+            Some(Bug::EntriesLastAnHour) => recorded_at + HOUR,
+            Some(Bug::EntriesCountFromTheirCutoff) => {
+                lifetimes.entry_until(tables.horizon, revocation.at())
+            }
+            Some(Bug::BelievesWhoeverRecords) => lifetimes.entry_until(tables.horizon, recorded_at),
+            Some(Bug::EntriesLastTenYears) => {
+                lifetimes.entry_until(tables.horizon, recorded_at).min(recorded_at + TEN_YEARS)
+            }
+            _ => lifetimes.entry_until(tables.horizon, recorded_at.max(seen)),
         }
     }
 
     pub(super) fn write_entry(&self, tables: &mut Tables, revocation: &Revocation) -> Revoked {
         let key = self.entry_key(revocation.target());
-        let (at, until) = (revocation.at(), self.until(tables, revocation.at()));
+        let (at, until) = (revocation.at(), self.until(tables, revocation));
+        let known = tables.entries.get(&key).map(|entry| entry.at);
         let kind = revocation.target().kind();
-        match tables.entries.get_mut(&key) {
-            Some(entry) => {
-                if !self.has(Bug::RepeatsDoNotCount) {
-                    entry.until = entry.until.max(until);
-                }
-                let moved = entry.at < at;
-                if moved || self.has(Bug::CutoffMovesBack) {
-                    entry.at = at;
-                }
-                let cutoff =
-                    !matches!(kind, TargetKind::Token | TargetKind::Grant | TargetKind::Session);
-                let news = (moved && cutoff) || self.has(Bug::ReplayIsNews);
-                if news { Revoked::Newly } else { Revoked::Already }
-            }
-            None => {
-                tables.entries.insert(key, Entry { at, until });
-                Revoked::Newly
-            }
+        let change = entry(kind, known, at);
+        let row = tables.entries.entry(key).or_insert(Entry { kind, at, first: at, until });
+        let keeps_its_time = match change {
+            Change::New => false,
+            Change::Moves => self.has(Bug::MovedCutoffsKeepTheirTime),
+            Change::Stays => self.has(Bug::RepeatsDoNotCount),
+        };
+        if !keeps_its_time {
+            row.until = row.until.max(until);
         }
+        if change == Change::Moves || self.has(Bug::CutoffMovesBack) {
+            row.at = at;
+        }
+        if self.has(Bug::ReplayIsNews) { Revoked::Newly } else { change.outcome() }
     }
 
     /// Marks the rows that a revocation covers, one statement for each.

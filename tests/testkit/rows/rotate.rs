@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use annul::store::rules::issuing::check;
+use annul::store::rules::rotation::{Decision, Family, Generation, Presented, decide};
 use annul::store::{Refused, Rotated, Rotation, StoreError};
 use annul::{Grant, NewToken, Revocation, Timestamp, TokenKind, TokenState};
 
 use crate::bugs::Bug;
-use crate::rows::{Family, Row, Rows, Tables, pause};
+use crate::rows::{Row, Rows, Tables, pause};
 
 /// What a transaction comes to.
 enum Spent {
-    First(u32),
-    InGrace(u32),
+    First(Generation),
+    InGrace(Generation),
     No(Rotated),
 }
 
@@ -20,6 +22,9 @@ impl Rows {
         &self,
         rotation: &Rotation<'_>,
     ) -> Result<Rotated, StoreError> {
+        if !self.has(Bug::IssuesWhatCannotBePresented) {
+            check(rotation.successors())?;
+        }
         pause().await;
         let name = self.token_key(rotation.presented().expose_secret());
         let before = self.transaction(|tables| {
@@ -29,8 +34,9 @@ impl Rows {
         });
         let (successors, now) = (rotation.successors(), rotation.now());
         if let (Some(Bug::RecordsBeforeItSpends), Some((_, grant, _))) = (self.bug, &before) {
-            let early =
-                self.transaction(|tables| self.insert(tables, grant, successors, 1, now, None));
+            let early = self.transaction(|tables| {
+                self.insert(tables, grant, successors, Generation::FIRST.next(), now, None)
+            });
             early?;
             pause().await;
         }
@@ -39,8 +45,11 @@ impl Rows {
             let mut scratch = self.transaction(|tables| tables.clone());
             let spent = self.spend(&mut scratch, rotation);
             pause().await;
-            if let Spent::First(next) = spent {
-                self.transaction(|tables| self.consume(tables, &name, rotation, next));
+            if let (Spent::First(_), Some((_, grant, _))) = (&spent, &before) {
+                let family = scratch.grants.get(grant.id()).and_then(|grant| grant.family);
+                self.transaction(|tables| {
+                    family.map(|family| self.consume(tables, &name, rotation, family))
+                });
             }
             if let Spent::No(Rotated::Reused(record)) = &spent {
                 let family = Revocation::by_reuse(record.grant().id().clone(), now);
@@ -78,6 +87,10 @@ impl Rows {
             }
             self.insert(tables, &grant, successors, generation, now, checked)
         });
+        // The token stays consumed: to undo that would let two callers rotate it.
+        if recorded.is_err() && self.has(Bug::RollsTheConsumptionBack) {
+            self.transaction(|tables| tables.tokens.get_mut(&name).map(|row| row.consumed = false));
+        }
         let dead = recorded?;
         pause().await;
         Ok(match (dead, in_grace) {
@@ -94,79 +107,66 @@ impl Rows {
     fn spend(&self, tables: &mut Tables, rotation: &Rotation<'_>) -> Spent {
         let name = self.token_key(rotation.presented().expose_secret());
         let now = rotation.now();
-        let refused = |why| Spent::No(Rotated::Refused(why));
         let Some(row) = tables.tokens.get(&name).cloned() else {
-            return refused(Refused::Unknown);
+            return Spent::No(Rotated::Refused(Refused::Unknown));
         };
+        if self.has(Bug::RefusesWhatIsYetToCome) && now < row.issued_at {
+            return Spent::No(Rotated::Refused(Refused::Expired));
+        }
+        let family = tables.grants.get(row.grant.id()).and_then(|grant| grant.family);
+        let record = self.record_of(tables, &name, &row);
         let own_consumed = self.has(Bug::ForgetsExchangesAtTheEnd)
             && self.own.lock().unwrap().consumed.contains(&name);
-        let consumed = row.consumed || own_consumed;
-        let record = self.record_of(tables, &name, &row);
-        if row.kind != TokenKind::RefreshToken {
-            return refused(Refused::NotARefreshToken);
-        }
+        let mut presented = Presented {
+            kind: row.kind,
+            is_own: row.grant.client_id() == rotation.client(),
+            covered_by: match record.state() {
+                TokenState::Revoked { by } => Some(by),
+                _ => None,
+            },
+            is_consumed: row.consumed || own_consumed,
+            generation: row.generation,
+            expires_at: row.expires_at,
+        };
+        let mut grace = rotation.grace();
+        self.bug_before_deciding(&mut presented, family, now, &mut grace);
         if self.has(Bug::StrangersSpend)
+            && presented.kind == TokenKind::RefreshToken
             && let Some(row) = tables.tokens.get_mut(&name)
         {
             row.consumed = true;
         }
-        if row.grant.client_id() != rotation.client() && !self.has(Bug::AnybodyExchanges) {
-            return refused(Refused::ForeignClient);
-        }
-        let family = tables.families.get(row.grant.id()).cloned();
-        let next = row.generation + 1;
-        let in_grace = consumed
-            && family.as_ref().is_some_and(|family| {
-                (family.generation == next || self.has(Bug::GraceForEveryGeneration))
-                    && (!rotation.grace().is_zero() || self.has(Bug::GoesByTheClockAlone))
-                    && now < family.rotated_at + rotation.grace()
-            });
-        let imported = self.has(Bug::ImportedTokensHaveGrace)
-            && row.generation == u32::MAX - 1
-            && rotation.grace() > Duration::ZERO;
-        if in_grace && self.has(Bug::GraceBeforeRevocation) {
-            return Spent::InGrace(next);
-        }
-        if let TokenState::Revoked { by } = record.state()
-            && !self.has(Bug::ExchangesTheDead)
-        {
-            return refused(Refused::Revoked { by });
-        }
-        let expired = row.expires_at <= now;
-        if consumed {
-            return match (in_grace || imported, expired) {
-                (true, true) => refused(Refused::Expired),
-                (true, false) => {
-                    if let Some(family) = tables.families.get_mut(row.grant.id())
-                        && self.has(Bug::GraceIsProlongedByUse)
-                    {
-                        family.rotated_at = now;
-                    }
-                    Spent::InGrace(next)
+        let decision = decide(&presented, family, now, grace);
+        let next = presented.generation.next();
+        match self.bug_instead_of(decision, &presented, grace) {
+            Decision::First(family) => {
+                self.consume(tables, &name, rotation, family);
+                Spent::First(next)
+            }
+            Decision::InGrace => {
+                if let Some(family) = tables.grants.get_mut(row.grant.id())
+                    && let Some(family) = &mut family.family
+                    && self.has(Bug::GraceIsProlongedByUse)
+                {
+                    family.rotated_at = now;
                 }
-                (false, _) if self.has(Bug::ReuseGoesUnnoticed) => refused(Refused::Expired),
-                (false, _) if self.has(Bug::ReuseEndsTheTokenAlone) => {
-                    Spent::No(Rotated::Reused(record))
-                }
-                (false, _) => {
-                    let family = Revocation::by_reuse(row.grant.id().clone(), now);
+                Spent::InGrace(next)
+            }
+            Decision::Refuse(why) => Spent::No(Rotated::Refused(why)),
+            Decision::Reuse => {
+                let family = Revocation::by_reuse(row.grant.id().clone(), now);
+                if !self.has(Bug::ReuseEndsTheTokenAlone) {
                     self.write_entry(tables, &family);
-                    if self.bug.is_some_and(Bug::keeps_revocation_with_the_token) {
-                        self.mark(tables, &family, usize::MAX);
-                    }
-                    Spent::No(Rotated::Reused(record))
                 }
-            };
+                if self.bug.is_some_and(Bug::keeps_revocation_with_the_token) {
+                    self.mark(tables, &family, usize::MAX);
+                }
+                Spent::No(Rotated::Reused(record))
+            }
         }
-        if expired {
-            return refused(Refused::Expired);
-        }
-        self.consume(tables, &name, rotation, next);
-        Spent::First(next)
     }
 
-    fn consume(&self, tables: &mut Tables, name: &str, rotation: &Rotation<'_>, next: u32) {
-        let now = rotation.now();
+    fn consume(&self, tables: &mut Tables, name: &str, rotation: &Rotation<'_>, family: Family) {
         let Some(row) = tables.tokens.get_mut(name) else {
             return;
         };
@@ -179,19 +179,62 @@ impl Rows {
         let latest = rotation.successors().iter().map(NewToken::expires_at);
         let latest = latest.fold(row.expires_at, Timestamp::max);
         let grant = row.grant.id().clone();
-        let family = tables.families.entry(grant.clone()).or_insert(Family {
-            generation: 0,
-            rotated_at: now,
-            latest_expiry: latest,
-        });
-        family.latest_expiry = family.latest_expiry.max(latest);
-        if family.generation < next {
-            family.generation = next;
-            family.rotated_at = now;
+        if let Some(row) = tables.grants.get_mut(&grant) {
+            row.family = Some(family);
+            row.latest_expiry = row.latest_expiry.max(latest);
+            let until = self.lifetimes().family_until(row.latest_expiry);
+            tables.horizon = tables.horizon.max(until);
         }
         if self.has(Bug::RemembersAHundredGenerations) {
-            let old = |row: &Row| *row.grant.id() == grant && row.generation + 100 < next;
-            tables.tokens.retain(|_, row| !old(row));
+            let old = |row: &Row| row.generation.get() + 100 < family.generation.get();
+            tables.tokens.retain(|_, row| *row.grant.id() != grant || !old(row));
+        }
+    }
+}
+
+/// What the bugs decide.
+impl Rows {
+    fn bug_before_deciding(
+        &self,
+        presented: &mut Presented,
+        family: Option<Family>,
+        now: Timestamp,
+        grace: &mut Duration,
+    ) {
+        let is_back = family.is_some_and(|family| now < family.rotated_at);
+        match self.bug {
+            Some(Bug::AnybodyExchanges) => presented.is_own = true,
+            Some(Bug::ExchangesTheDead) => presented.covered_by = None,
+            Some(Bug::GoesByTheClockAlone) if is_back => *grace = Duration::MAX,
+            Some(Bug::GraceHasOneSide) if is_back && !grace.is_zero() => *grace = Duration::MAX,
+            Some(Bug::GraceForEveryGeneration) if presented.is_consumed => {
+                let previous = family.and_then(|family| family.generation.get().checked_sub(1));
+                presented.generation = previous.map_or(presented.generation, Generation::new);
+            }
+            Some(Bug::GraceBeforeRevocation) => {
+                let uncovered = Presented { covered_by: None, ..*presented };
+                if decide(&uncovered, family, now, *grace) == Decision::InGrace {
+                    presented.covered_by = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn bug_instead_of(
+        &self,
+        decision: Decision,
+        presented: &Presented,
+        grace: Duration,
+    ) -> Decision {
+        match (self.bug, decision) {
+            (Some(Bug::ReuseGoesUnnoticed), Decision::Reuse) => Decision::Refuse(Refused::Expired),
+            (Some(Bug::ImportedTokensHaveGrace), Decision::Reuse)
+                if presented.generation == Generation::IMPORTED && !grace.is_zero() =>
+            {
+                Decision::InGrace
+            }
+            _ => decision,
         }
     }
 }

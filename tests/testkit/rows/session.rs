@@ -1,10 +1,11 @@
 //! Sessions: clients join them, until they are logged out.
 
 use annul::Target;
+use annul::store::rules::covering::targets_of_login;
 use annul::store::{Session, StoreError};
 
 use crate::bugs::Bug;
-use crate::rows::{IN_FLIGHT, Rows, pause};
+use crate::rows::{Rows, pause};
 
 impl Rows {
     pub(super) async fn join_session(&self, session: Session) -> Result<(), StoreError> {
@@ -36,30 +37,20 @@ impl Rows {
                 return Err(StoreError::conflict("another user's"));
             }
             tables.sessions.insert(session.id().clone(), joined.clone());
-            if self.has(Bug::SessionsDoNotCount) {
-                return Ok(());
+            let lifetimes = self.lifetimes();
+            let record_until = lifetimes.session_until(joined.expires_at());
+            let counts = match self.bug {
+                Some(Bug::SessionsDoNotCount) => false,
+                Some(Bug::ProlongingDoesNotCount) => is_new,
+                _ => true,
+            };
+            if counts {
+                tables.horizon = tables.horizon.max(record_until);
             }
-            tables.horizon = tables.horizon.max(joined.expires_at());
-            if is_new || !self.has(Bug::ProlongingDoesNotCount) {
-                let held: Vec<String> = joined
-                    .clients()
-                    .iter()
-                    .flat_map(|client| {
-                        let user = joined.subject().clone();
-                        [
-                            Target::SubjectAtClient(user.clone(), client.clone()),
-                            Target::Subject(user),
-                            Target::Client(client.clone()),
-                            Target::Everything,
-                        ]
-                    })
-                    .map(|target| self.entry_key(&target))
-                    .collect();
-                for key in held {
-                    if let Some(entry) = tables.entries.get_mut(&key)
-                        && joined.started_at() <= entry.at
-                    {
-                        entry.until = entry.until.max(joined.expires_at() + IN_FLIGHT);
+            if self.has(Bug::OnlyParticipantsCount) {
+                for target in targets_of_login(&joined) {
+                    if let Some(entry) = tables.entries.get_mut(&self.entry_key(&target)) {
+                        entry.until = entry.until.max(lifetimes.entry_outlives(record_until));
                     }
                 }
             }

@@ -1,11 +1,14 @@
-//! Sweeping: what is due, in any table, up to the budget.
+//! Sweeping: what is due, up to the budget. Records go first, and entries once no record is due.
 
+use std::collections::BTreeSet;
+
+use annul::store::rules::{OpenLogins, is_due};
 use annul::store::{StoreError, Sweep, SweepBudget, Swept};
 use annul::{SessionId, Timestamp};
 use async_trait::async_trait;
 
 use crate::bugs::Bug;
-use crate::rows::{HOUR, Row, Rows, Tables, pause};
+use crate::rows::{HOUR, Row, Rows, TEN_YEARS, Tables, pause};
 
 /// What a sweep takes: a table and a key.
 #[derive(Clone, Debug)]
@@ -32,15 +35,10 @@ impl Sweep for Rows {
                 tables.entries.retain(|_, entry| now < entry.at + 24 * HOUR);
             }
         }
-        let due_of = |tables: &Tables| -> Vec<Due> {
-            let tokens = tables.tokens.iter().filter(|(_, row)| self.due(tables, row) <= now);
-            let entries = tables.entries.iter().filter(|(_, entry)| entry.until <= now);
-            let sessions = tables.sessions.iter().filter(|(_, it)| it.expires_at() <= now);
-            let tokens = tokens.map(|(name, _)| Due::Token(name.clone()));
-            let entries = entries.map(|(key, _)| Due::Entry(key.clone()));
-            let sessions = sessions.map(|(id, _)| Due::Session(id.clone()));
-            tokens.chain(entries).chain(sessions).collect()
-        };
+        let believed = self.engine.clock.lock().unwrap().believe(now, &self.lifetimes(), None);
+        if let Err(ahead) = believed {
+            return Ok(Swept::held_back(ahead));
+        }
         let rows = match self.bug {
             Some(Bug::IgnoresTheBudget) => usize::MAX,
             _ => budget.max_rows(),
@@ -48,7 +46,7 @@ impl Sweep for Rows {
         let positions = if self.has(Bug::SweepsByPosition) {
             let positions = self.transaction(|tables| {
                 let due = tables.tokens.values().enumerate();
-                let due = due.filter(|(_, row)| self.due(tables, row) <= now);
+                let due = due.filter(|(_, row)| is_due(self.due(tables, row), now));
                 due.map(|(n, _)| n).take(rows).collect::<Vec<_>>()
             });
             pause().await;
@@ -56,7 +54,6 @@ impl Sweep for Rows {
         } else {
             None
         };
-        self.transaction(|tables| tables.horizon = tables.horizon.max(now));
         let tenants: Vec<String> = self.begin().keys().cloned().collect();
         let mut removed = 0;
         let mut more = false;
@@ -65,7 +62,6 @@ impl Sweep for Rows {
             let Some(tables) = engine.get_mut(&tenant) else {
                 continue;
             };
-            tables.horizon = tables.horizon.max(now);
             if let Some(positions) = &positions {
                 let mut position = 0;
                 tables.tokens.retain(|_, _| {
@@ -73,19 +69,29 @@ impl Sweep for Rows {
                     !positions.contains(&(position - 1))
                 });
                 removed += positions.len();
-                more |= !due_of(tables).is_empty();
+                more |= !self.all_due(tables, now).is_empty();
                 continue;
             }
-            for due in due_of(tables).into_iter().take(rows.saturating_sub(removed)) {
-                removed += 1;
-                match due {
-                    Due::Entry(key) => drop(tables.entries.remove(&key)),
-                    Due::Session(id) => drop(tables.sessions.remove(&id)),
-                    Due::Token(name) => drop(tables.tokens.remove(&name)),
+            // Once the last record is gone, the entries.
+            loop {
+                let due = self.all_due(tables, now);
+                let due: Vec<Due> = due.into_iter().take(rows.saturating_sub(removed)).collect();
+                if due.is_empty() {
+                    break;
                 }
+                removed += due.len();
+                for due in due {
+                    match due {
+                        Due::Entry(key) => drop(tables.entries.remove(&key)),
+                        Due::Session(id) => drop(tables.sessions.remove(&id)),
+                        Due::Token(name) => drop(tables.tokens.remove(&name)),
+                    }
+                }
+                let used: BTreeSet<_> =
+                    tables.tokens.values().map(|row| row.grant.id().clone()).collect();
+                tables.grants.retain(|id, _| used.contains(id));
             }
-            more |= !due_of(tables).is_empty();
-            tables.families.retain(|_, family| now < family.latest_expiry);
+            more |= !self.all_due(tables, now).is_empty();
         }
         pause().await;
         if self.has(Bug::SaysThereIsNoMore) {
@@ -96,13 +102,49 @@ impl Sweep for Rows {
 }
 
 impl Rows {
-    /// When a sweep may take a token.
-    fn due(&self, tables: &Tables, row: &Row) -> Timestamp {
-        let family = tables.families.get(row.grant.id()).map(|family| family.latest_expiry);
-        let family = family.filter(|_| row.consumed && !self.has(Bug::ConsumedGoAtTheirExpiry));
+    /// The records that are due; where there are none, the entries.
+    fn all_due(&self, tables: &Tables, now: Timestamp) -> Vec<Due> {
+        let lifetimes = self.lifetimes();
+        let tokens = tables.tokens.iter().filter(|(_, row)| is_due(self.due(tables, row), now));
+        let sessions = tables
+            .sessions
+            .iter()
+            .filter(|(_, session)| is_due(lifetimes.session_until(session.expires_at()), now));
+        let tokens = tokens.map(|(name, _)| Due::Token(name.clone()));
+        let records: Vec<Due> =
+            tokens.chain(sessions.map(|(id, _)| Due::Session(id.clone()))).collect();
+        let logins = match self.bug {
+            Some(
+                Bug::SessionsDoNotCount | Bug::ProlongingDoesNotCount | Bug::OnlyParticipantsCount,
+            ) => OpenLogins::default(),
+            _ => tables.open_logins(&lifetimes),
+        };
+        let entries = tables.entries.iter().filter(|(_, entry)| {
+            let held_by = match self.bug {
+                Some(Bug::HoldsByTheFirstCutoff) => entry.first,
+                _ => entry.at,
+            };
+            is_due(lifetimes.entry_needed_until(entry.kind, held_by, entry.until, &logins), now)
+        });
+        let entries = entries.map(|(key, _)| Due::Entry(key.clone()));
+        match records.is_empty() {
+            _ if self.has(Bug::EntriesGoFirst) => entries.chain(records).collect(),
+            true => entries.collect(),
+            false => records,
+        }
+    }
+
+    /// Until when a token is kept.
+    pub(super) fn due(&self, tables: &Tables, row: &Row) -> Timestamp {
+        let lifetimes = self.lifetimes();
+        let until = lifetimes.token_until(row.kind, row.expires_at);
+        let grant = tables.grants.get(row.grant.id());
+        let family = grant.filter(|_| row.consumed && !self.has(Bug::ConsumedGoAtTheirExpiry));
+        let family = family.map(|grant| lifetimes.family_until(grant.latest_expiry));
         match self.bug {
             Some(Bug::SweepsWhatIsADayOld) => row.issued_at + 24 * HOUR,
-            _ => row.expires_at.max(family.unwrap_or_default()),
+            Some(Bug::NeverIsTenYears) => until.min(row.issued_at + TEN_YEARS),
+            _ => until.max(family.unwrap_or_default()),
         }
     }
 }
