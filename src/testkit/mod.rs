@@ -50,6 +50,9 @@
 //! skipped in silence: [`Report::assert_held`] fails for a case that was not checked, and
 //! [`Report::assert_held_except_for`] wants to be told what may be missing.
 //!
+//! One mistake can break many cases. Each case has a [`Rank`], which says what it builds on. A report lists violations in that
+//! order, and begins with the one to read first: mend that, and run again.
+//!
 //! Every case is a function as well, to be run alone while you mend it:
 //!
 //! ```
@@ -102,4 +105,4 @@ pub mod vectors;
 pub use drive::Task;
 pub use fixture::{Fixture, Put, PutToken, Subject};
 pub use proof::{Ability, NotProven, Violation};
-pub use suite::{Case, Report, Suite};
+pub use suite::{Case, Rank, Report, Suite};

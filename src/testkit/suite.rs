@@ -11,11 +11,26 @@ use crate::testkit::proof::{Ability, NotProven, Proof, Violation};
 
 pub(super) type Proving<'s> = Pin<Box<dyn Future<Output = Proof> + Send + 's>>;
 
+/// Which cases a case builds on: which of several violations to look at first.
+///
+/// The author of a case gives it a rank. It is no diagnosis: a store may be wrong in two ways.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Rank {
+    /// What all others build on: that what was written is found, and that a revocation ends what it names.
+    Basis,
+    /// One rule, by one caller, in its turn.
+    Rule,
+    /// Callers at the same time, dropped calls, other handles, restarts, odd clocks, and chance.
+    Trial,
+}
+
 /// One clause of a contract: a name, the reason it exists, and the code that tries to break it.
 #[derive(Clone, Copy)]
 pub struct Case<F: 'static = Fixture> {
     pub(super) name: &'static str,
     pub(super) why: &'static str,
+    pub(super) rank: Rank,
     pub(super) run: for<'s> fn(&'s dyn Subject<F>) -> Proving<'s>,
 }
 
@@ -28,6 +43,11 @@ impl<F> Case<F> {
     /// What goes wrong in the world where it does not hold.
     pub fn why(&self) -> &'static str {
         self.why.trim()
+    }
+
+    /// Which cases it builds on.
+    pub const fn rank(&self) -> Rank {
+        self.rank
     }
 
     /// Runs it alone.
@@ -84,13 +104,17 @@ impl<F> Suite<F> {
     /// Runs every case, the later ones too where one does not hold.
     pub async fn run(&self, subject: &dyn Subject<F>) -> Report {
         let mut report = Report { suite: self.name, ..Report::default() };
+        let mut violations = Vec::new();
         for case in self.cases {
             match case.run(subject).await {
                 Ok(()) => report.held.push(case.name),
                 Err(NotProven::Lacks(ability)) => report.not_checked.push((case.name, ability)),
-                Err(NotProven::Violated(violation)) => report.violations.push(violation),
+                Err(NotProven::Violated(violation)) => violations.push((case.rank, violation)),
             }
         }
+        // The sort is stable: within a rank, in the order of the suite.
+        violations.sort_by_key(|(rank, _)| *rank);
+        report.violations = violations.into_iter().map(|(_, violation)| violation).collect();
         report
     }
 }
@@ -122,9 +146,14 @@ impl Report {
         &self.not_checked
     }
 
-    /// The cases that do not hold.
+    /// The cases that do not hold: those of the lowest [`Rank`] first, and within a rank in the order of the suite.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
+    }
+
+    /// The violation to look at first: the others may be its consequences.
+    pub fn read_first(&self) -> Option<&Violation> {
+        self.violations.first()
     }
 
     /// For a test: every case held, or could not be checked for lack of one of these.
@@ -153,6 +182,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(first) = self.read_first().filter(|_| self.violations.len() > 1) {
+            writeln!(f, "read first: {}: {}", first.case(), first.why().trim())?;
+        }
         writeln!(
             f,
             "{}: {} held, {} violated, {} not checked",
@@ -172,10 +204,13 @@ impl fmt::Display for Report {
 }
 
 /// Makes of each case's code, in a module below, a public function and a row of the suite's table. The doc comment is
-/// the reason that reports give.
+/// the reason that reports give. The cases stand under their [`Rank`].
 macro_rules! suite {
-    ($suite:literal of $Fixture:ty: $($(#[doc = $why:literal])+ $module:ident::$case:ident,)+) => {
-        $(
+    (
+        $suite:literal of $Fixture:ty:
+        $($rank:ident { $($(#[doc = $why:literal])+ $module:ident::$case:ident,)+ })+
+    ) => {
+        $($(
             $(#[doc = $why])+
             ///
             /// # Errors
@@ -189,17 +224,18 @@ macro_rules! suite {
                     .await
                     .map_err(|unproven| unproven.of(stringify!($case), concat!($($why),+)))
             }
-        )+
+        )+)+
 
         /// Every case.
         pub const fn suite() -> $crate::testkit::Suite<$Fixture> {
             $crate::testkit::Suite {
                 name: $suite,
-                cases: &[$($crate::testkit::Case {
+                cases: &[$($($crate::testkit::Case {
                     name: stringify!($case),
                     why: concat!($($why),+),
+                    rank: $crate::testkit::Rank::$rank,
                     run: |subject| Box::pin($case(subject)),
-                },)+],
+                },)+)+],
             }
         }
     };

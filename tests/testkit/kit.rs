@@ -59,6 +59,25 @@ async fn a_violation_says_what_and_why_and_chance_can_be_repeated() {
     assert_eq!(seen[0], seen[1]);
 }
 
+/// One forgotten read, and twenty violations: the report begins with what they have in common.
+#[tokio::test]
+async fn a_report_of_many_violations_says_which_to_read_first() {
+    let broken = || ready(Ok(Rows::fixture(Some(Bug::FindsWithoutItsLedger)).rounds(3)));
+    let report = store::suite().run(&broken).await;
+    assert!(report.violations().len() > 10, "{report}");
+    let first = report.read_first().unwrap();
+    assert_eq!(first.case(), "each_target_ends_what_it_covers_and_nothing_else");
+    let begins = format!("read first: {}: Of the seven targets", first.case());
+    assert!(report.to_string().starts_with(&begins), "{report}");
+    let ranks = report.violations().iter().map(|it| store::suite().case(it.case()).unwrap().rank());
+    assert!(ranks.is_sorted(), "{report}");
+    // With one there is nothing to choose.
+    let broken = || ready(Ok(Rows::fixture(Some(Bug::HintFilters)).rounds(3).on_threads()));
+    let report = store::suite().run(&broken).await;
+    assert_eq!(report.violations().len(), 1);
+    assert!(report.to_string().starts_with("TokenStore: "), "{report}");
+}
+
 #[tokio::test]
 async fn a_fixture_that_cannot_be_made_is_a_violation() {
     let none = || ready(Err(StoreError::unavailable("connection refused")));
