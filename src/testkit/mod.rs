@@ -70,13 +70,22 @@
 //!
 //! # Time, chance, and runtimes
 //!
-//! Instants are passed in, as everywhere in this crate; [`Fixture::starting_at`] and [`Fixture::clock`] are for stores
-//! that look at a clock. Chance comes out of a seeded generator, and a violation that it led to names the seed.
+//! Instants are passed in, as everywhere in this crate: the cases jump hours and years ahead, and back again.
+//! A store whose sweeps do not believe a clock that leaps would remove nothing, and fail. Open it for the suites with
+//! [`Lifetimes::with_clock_leap`](crate::store::Lifetimes::with_clock_leap) and [`Duration::MAX`](std::time::Duration::MAX).
+//! The other [`Lifetimes`](crate::store::Lifetimes) may be the default ones. Something may be in flight for an hour, so
+//! set no less.
+//!
+//! [`Fixture::starting_at`] and [`Fixture::clock`] are for stores that look at a clock. Chance comes out of a seeded generator, and a violation that it led to names the seed.
 //!
 //! The futures are awaited by your own test runtime, and the suites bring none. Racers need one thing more: something
 //! that runs futures beside each other. [`Fixture::on_threads`] is for stores whose futures need nothing around them;
 //! [`Fixture::spawning`] hands them to the runtime that a connection pool lives in. Without either they take turns on
 //! one task, at awaits only, and the case is listed as not checked though it held so far.
+//!
+//! Races run over one handle and over two, round by round, as chance has it. A lock within the process hides the lack of a
+//! transaction from one handle. So a race needs [`Fixture::second_handle`] too. Without it the case is listed as not
+//! checked though it held over one.
 //!
 //! Dropped futures are polled as often as they are woken, once more in each attempt, and dropped where they wait, until
 //! one completes: so every await in your code is once the last.
@@ -85,13 +94,12 @@
 //!
 //! A process that is killed, a disk that lies, a partition of the network, and a bug that one run in a million meets.
 //! Restarts here are clean: the handle is dropped. Kill yours in a test of your own.
-//!
-//! The logout outbox gets its suite with its trait.
 
 pub mod client;
 mod drive;
 pub mod feed;
 mod fixture;
+mod handles;
 pub mod issuance;
 mod model;
 mod proof;

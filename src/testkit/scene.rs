@@ -254,14 +254,6 @@ impl Scene {
         Grant::new(id, "web", self.start()).subject("alice").session("s")
     }
 
-    /// What a case ends with that was run on one task where there was no other way.
-    pub(super) fn in_parallel(&self) -> Proof {
-        match self.fixture.spawner() {
-            Some(_) => Ok(()),
-            None => Err(NotProven::Lacks(Ability::Parallel)),
-        }
-    }
-
     /// Puts a token in at the start, or gives the case up where there is no place for it.
     pub(super) async fn put(&self, grant: &Grant, token: &NewToken<'_>) -> Proof {
         match self.fixture.puts().put(grant, token, self.start()).await? {

@@ -175,6 +175,17 @@ pub(crate) const STORE: &[(Bug, &[&str])] = &[
         ],
     ),
     (Bug::KeepsWhatItHasFound, &["a_revocation_is_seen_by_every_handle_at_once"]),
+    (
+        Bug::LocksItsHandleAlone,
+        &[
+            "of_racers_that_revoke_the_same_one_brings_the_news",
+            "a_token_put_in_beside_its_revocation_is_dead",
+        ],
+    ),
+    (
+        Bug::FindsWithoutItsLedger,
+        &["each_target_ends_what_it_covers_and_nothing_else", "a_cutoff_only_moves_forward"],
+    ),
     (Bug::ForgetsTheTenant, &["a_neighbour_sees_and_feels_nothing"]),
 ];
 
@@ -260,6 +271,17 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
     ),
     (Bug::LogoutDeletesTheSession, &["participants_are_known_after_logout"]),
     (Bug::LooksThenJoins, &["clients_that_join_at_once_are_all_in_it"]),
+    (
+        Bug::LocksItsHandleAlone,
+        &[
+            "revoking_beside_a_rotation_leaves_nothing_live",
+            "revoking_one_token_beside_its_rotation_leaves_nothing_live",
+            "of_racers_with_one_refresh_token_one_wins",
+            "within_the_grace_window_all_racers_are_served",
+            "of_racers_that_issue_one_token_to_two_grants_one_is_told",
+            "clients_that_join_at_once_are_all_in_it",
+        ],
+    ),
 ];
 
 /// The same for sweeps.
@@ -300,4 +322,5 @@ pub(crate) const SWEEP: &[(Bug, &[&str])] = &[
     (Bug::SweepsByPosition, &["sweepers_beside_each_other_take_nothing_that_is_good"]),
     (Bug::SweepsByEmptying, &["dropping_a_sweep_at_any_await_takes_nothing_that_is_good"]),
     (Bug::SweepsTheNeighbours, &["a_sweep_keeps_what_the_neighbour_needs"]),
+    (Bug::LocksItsHandleAlone, &["a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live"]),
 ];

@@ -78,6 +78,18 @@ async fn a_report_of_many_violations_says_which_to_read_first() {
     assert!(report.to_string().starts_with("TokenStore: "), "{report}");
 }
 
+/// A lock within the process hides the lack of a transaction, where all racers use one handle.
+#[tokio::test]
+async fn a_store_without_transactions_is_found_by_its_second_handle() {
+    let case = issuance::suite().case("of_racers_with_one_refresh_token_one_wins").unwrap();
+    let alone = || ready(Ok(Rows::one_handle(Bug::LocksItsHandleAlone).on_threads()));
+    let outcome = case.run(&alone).await;
+    assert!(matches!(outcome, Err(NotProven::Lacks(Ability::SecondHandle))), "{outcome:?}");
+    let two = || ready(Ok(Rows::fixture(Some(Bug::LocksItsHandleAlone)).on_threads()));
+    let outcome = case.run(&two).await;
+    assert!(matches!(outcome, Err(NotProven::Violated(_))), "{outcome:?}");
+}
+
 #[tokio::test]
 async fn a_fixture_that_cannot_be_made_is_a_violation() {
     let none = || ready(Err(StoreError::unavailable("connection refused")));

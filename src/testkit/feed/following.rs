@@ -7,6 +7,7 @@ use crate::revocation::Target;
 use crate::testkit::drive::{race, racer, yield_now};
 use crate::testkit::feed::reader::{Reader, feed_of, feeding, grant_of};
 use crate::testkit::fixture::Subject;
+use crate::testkit::handles::Handles;
 use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{MINUTE, Scene, by_operator};
@@ -105,12 +106,14 @@ pub(super) async fn nothing_appears_behind_a_reader(subject: &dyn Subject) -> Pr
     const WRITERS: usize = 4;
     const EACH: usize = 5;
     let (scene, feed) = feeding(subject).await?;
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+        let lanes = handles.of_race(&mut random);
         let mut racers = Vec::new();
         for writer in 0..WRITERS {
-            let (store, acknowledged) = (scene.shared(), Arc::clone(&acknowledged));
+            let (store, acknowledged) = (lanes.store(writer), Arc::clone(&acknowledged));
             let start = scene.start();
             racers.push(racer(async move {
                 for n in 0..EACH {
@@ -144,7 +147,7 @@ pub(super) async fn nothing_appears_behind_a_reader(subject: &dyn Subject) -> Pr
             outcome?;
         }
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn every_handle_tells_the_same(subject: &dyn Subject) -> Proof {

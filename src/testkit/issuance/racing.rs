@@ -11,6 +11,7 @@ use crate::revocation::{Revocation, Revoked, Target};
 use crate::store::{Refused, Rotated, StoreError, StoreErrorKind, TokenStore};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
 use crate::testkit::fixture::Subject;
+use crate::testkit::handles::Handles;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
@@ -36,6 +37,7 @@ fn own_target(grant: &Grant, round: usize) -> Option<Target> {
 pub(super) async fn revoking_beside_a_rotation_leaves_nothing_live(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let start = scene.start();
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let grant = own_grant(&scene, round);
@@ -45,13 +47,14 @@ pub(super) async fn revoking_beside_a_rotation_leaves_nothing_live(subject: &dyn
         };
         let (spent, next) = (format!("rt-{round}"), format!("next-{round}"));
         let revocation = by_operator(target.clone(), start);
-        let store = scene.shared();
+        let lanes = handles.of_race(&mut random);
+        let store = lanes.store(0);
         let revoking = racer(async move {
             let revoked = store.revoke(&revocation).await?;
             ensure!(revoked == Revoked::Newly, "the one revocation came to {revoked:?}");
             Ok::<_, NotProven>(None)
         });
-        let ledger = scene.shared_ledger()?;
+        let ledger = lanes.ledger(1)?;
         let rotating = {
             let next = next.clone();
             racer(async move { rotate(&*ledger, &spent, &next, start, MINUTE).await.map(Some) })
@@ -70,7 +73,7 @@ pub(super) async fn revoking_beside_a_rotation_leaves_nothing_live(subject: &dyn
             .await
             .map_err(|unproven| unproven.within(format!("round {round}, {target:?}")))?;
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 /// Keeps what the endpoint wants written.
@@ -120,27 +123,29 @@ pub(super) async fn revoking_one_token_beside_its_rotation_leaves_nothing_live(
 ) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let start = scene.start();
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         scene.issue_pair(&own_grant(&scene, round), &round.to_string(), start).await?;
         let (spent, next) = (format!("rt-{round}"), format!("next-{round}"));
+        let lanes = handles.of_race(&mut random);
         // The whole endpoint against the rotation, and in every other round what it wants written: it has looked already.
         let revoking = match round % 2 {
             0 => {
                 let revocation = wanted(&scene, &spent).await?;
-                let store = scene.shared();
+                let store = lanes.store(0);
                 racer(async move {
                     store.revoke(&revocation).await?;
                     Ok::<_, NotProven>(())
                 })
             }
             _ => {
-                let endpoint = endpoint(scene.shared(), Cascade::Token, start);
+                let endpoint = endpoint(lanes.store(0), Cascade::Token, start);
                 let spent = spent.clone();
                 racer(async move { revoked_at(&endpoint, &spent).await })
             }
         };
-        let ledger = scene.shared_ledger()?;
+        let ledger = lanes.ledger(1)?;
         let rotating = {
             let (spent, next) = (spent.clone(), next.clone());
             racer(async move {
@@ -157,25 +162,27 @@ pub(super) async fn revoking_one_token_beside_its_rotation_leaves_nothing_live(
             .await
             .map_err(|unproven| unproven.within(format!("round {round}")))?;
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 /// Four rotations of one refresh token at once: what each came to.
 async fn rotations(
     scene: &Scene,
-    seed: u64,
+    handles: &Handles<'_>,
+    random: &mut Random,
     round: usize,
     grace: Duration,
 ) -> Result<Vec<Rotated>, NotProven> {
     let start = scene.start();
     scene.issue_pair(&own_grant(scene, round), &round.to_string(), start).await?;
+    let lanes = handles.of_race(random);
     let mut racers = Vec::new();
     for lane in 0..RACERS {
-        let ledger = scene.shared_ledger()?;
+        let ledger = lanes.ledger(lane)?;
         let (spent, next) = (format!("rt-{round}"), format!("next-{round}-{lane}"));
         racers.push(racer(async move { rotate(&*ledger, &spent, &next, start, grace).await }));
     }
-    race(scene.fixture.spawner(), seed, racers).await?.into_iter().collect()
+    race(scene.fixture.spawner(), random.next(), racers).await?.into_iter().collect()
 }
 
 fn told(outcomes: &[Rotated]) -> String {
@@ -185,10 +192,11 @@ fn told(outcomes: &[Rotated]) -> String {
 
 pub(super) async fn of_racers_with_one_refresh_token_one_wins(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     let mut winners = 0;
     for round in 0..scene.fixture.round_count() {
-        let outcomes = rotations(&scene, random.next(), round, NO_GRACE).await?;
+        let outcomes = rotations(&scene, &handles, &mut random, round, NO_GRACE).await?;
         let count = |wanted: fn(&Rotated) -> bool| outcomes.iter().filter(|o| wanted(o)).count();
         let applied = count(|outcome| matches!(outcome, Rotated::Applied(_)));
         let reused = count(|outcome| matches!(outcome, Rotated::Reused(_)));
@@ -207,14 +215,15 @@ pub(super) async fn of_racers_with_one_refresh_token_one_wins(subject: &dyn Subj
         scene.dead(&[format!("rt-{round}"), format!("at-{round}")], scene.start()).await?;
     }
     ensure!(winners > 0 || scene.fixture.exact_retention().is_none(), "no racer ever won");
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn within_the_grace_window_all_racers_are_served(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
-        let outcomes = rotations(&scene, random.next(), round, MINUTE).await?;
+        let outcomes = rotations(&scene, &handles, &mut random, round, MINUTE).await?;
         let first = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::Applied(_)));
         let later = outcomes.iter().filter(|outcome| matches!(outcome, Rotated::AppliedInGrace(_)));
         ensure!(
@@ -227,7 +236,7 @@ pub(super) async fn within_the_grace_window_all_racers_are_served(subject: &dyn 
             scene.live(&[&next, &format!("at-{next}")], scene.start()).await?;
         }
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
@@ -235,12 +244,14 @@ pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
 ) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let start = scene.start();
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let token = format!("t{round}");
+        let lanes = handles.of_race(&mut random);
         let mut racers = Vec::new();
-        for owner in ["a", "b"] {
-            let (ledger, token) = (scene.shared_ledger()?, token.clone());
+        for (lane, owner) in ["a", "b"].into_iter().enumerate() {
+            let (ledger, token) = (lanes.ledger(lane)?, token.clone());
             let grant = scene.grant(&format!("{owner}{round}"));
             racers.push(racer(async move {
                 let new = [NewToken::refresh(PresentedToken::new(&token), start + HOUR)];
@@ -264,7 +275,7 @@ pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
             record.grant().id()
         );
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn dropping_a_rotation_at_any_await_fails_closed(subject: &dyn Subject) -> Proof {

@@ -7,6 +7,7 @@ use crate::revocation::Target;
 use crate::store::{Issued, Session, StoreErrorKind};
 use crate::testkit::drive::{race, racer};
 use crate::testkit::fixture::Subject;
+use crate::testkit::handles::Handles;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{DAY, HOUR, Scene};
@@ -94,12 +95,14 @@ pub(super) async fn participants_are_known_after_logout(subject: &dyn Subject) -
 pub(super) async fn clients_that_join_at_once_are_all_in_it(subject: &dyn Subject) -> Proof {
     let scene = Scene::with_ledger(subject).await?;
     let start = scene.start();
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let id = format!("s{round}");
+        let lanes = handles.of_race(&mut random);
         let mut racers = Vec::new();
         for lane in 0..4 {
-            let (ledger, id) = (scene.shared_ledger()?, id.clone());
+            let (ledger, id) = (lanes.ledger(lane)?, id.clone());
             racers.push(racer(async move {
                 let session = Session::new(id, "alice", start, start + HOUR);
                 ledger.open_session(session.client(format!("client-{lane}"))).await
@@ -115,7 +118,7 @@ pub(super) async fn clients_that_join_at_once_are_all_in_it(subject: &dyn Subjec
             known.clients()
         );
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn a_neighbours_sessions_are_its_own(subject: &dyn Subject) -> Proof {

@@ -1,10 +1,9 @@
 //! Revocations beside each other, beside readers, given up half way, and what is left of them.
 
-use std::sync::Arc;
-
 use crate::revocation::{Revoked, Target};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
 use crate::testkit::fixture::Subject;
+use crate::testkit::handles::Handles;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
@@ -19,6 +18,7 @@ pub(super) async fn of_racers_that_revoke_the_same_one_brings_the_news(
     subject: &dyn Subject,
 ) -> Proof {
     let scene = Scene::new(subject).await?;
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let id = format!("g{round}");
@@ -28,8 +28,9 @@ pub(super) async fn of_racers_that_revoke_the_same_one_brings_the_news(
             continue;
         };
         let revocation = by_operator(target, scene.start());
-        let racers = (0..RACERS).map(|_| {
-            let (store, revocation) = (scene.shared(), revocation.clone());
+        let lanes = handles.of_race(&mut random);
+        let racers = (0..RACERS).map(|lane| {
+            let (store, revocation) = (lanes.store(lane), revocation.clone());
             racer(async move { store.revoke(&revocation).await })
         });
         let spawn = scene.fixture.spawner();
@@ -43,11 +44,12 @@ pub(super) async fn of_racers_that_revoke_the_same_one_brings_the_news(
             revocation.target()
         );
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn a_token_put_in_beside_its_revocation_is_dead(subject: &dyn Subject) -> Proof {
     let scene = Scene::new(subject).await?;
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let id = format!("g{round}");
@@ -56,10 +58,11 @@ pub(super) async fn a_token_put_in_beside_its_revocation_is_dead(subject: &dyn S
         let Some(target) = targets_beyond_a_token(&grant).into_iter().nth(round % 5) else {
             continue;
         };
-        let store = scene.shared();
+        let lanes = handles.of_race(&mut random);
+        let store = lanes.store(0);
         let revocation = by_operator(target.clone(), scene.start());
         let revoking = racer(async move { store.revoke(&revocation).await.map(|_| ()) });
-        let puts = Arc::clone(scene.fixture.puts());
+        let puts = lanes.puts(1);
         let (start, token) = (scene.start(), format!("rt-{round}"));
         let putting = {
             let token = token.clone();
@@ -77,7 +80,7 @@ pub(super) async fn a_token_put_in_beside_its_revocation_is_dead(subject: &dyn S
             "a token that was put in beside a revocation of {target:?} is {found}"
         );
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn readers_beside_writers_never_see_the_dead_alive(
@@ -85,6 +88,7 @@ pub(super) async fn readers_beside_writers_never_see_the_dead_alive(
 ) -> Proof {
     let scene = Scene::new(subject).await?;
     let start = scene.start();
+    let handles = Handles::of(&scene).await?;
     let mut random = Random::new(scene.fixture.first_seed());
     for round in 0..scene.fixture.round_count() {
         let id = format!("g{round}");
@@ -95,8 +99,9 @@ pub(super) async fn readers_beside_writers_never_see_the_dead_alive(
         };
         scene.store().revoke(&alice(0)).await?;
         // The same entry again and again, and others beside it.
-        let writers = (0..2_u32).map(|lane| {
-            let (store, alice) = (scene.shared(), alice.clone());
+        let lanes = handles.of_race(&mut random);
+        let writers = (0..2).map(|lane| {
+            let (store, alice) = (lanes.store(lane), alice.clone());
             racer(async move {
                 for minutes in 0..8 {
                     let session = format!("{round}-{lane}-{minutes}");
@@ -108,8 +113,8 @@ pub(super) async fn readers_beside_writers_never_see_the_dead_alive(
                 Ok(None)
             })
         });
-        let readers = (0..2).map(|_| {
-            let (store, token) = (scene.shared(), token.clone());
+        let readers = (0..2).map(|lane| {
+            let (store, token) = (lanes.store(lane), token.clone());
             racer(async move {
                 for _ in 0..16 {
                     let found = seen(&*store, &token, start).await?;
@@ -128,7 +133,7 @@ pub(super) async fn readers_beside_writers_never_see_the_dead_alive(
             }
         }
     }
-    scene.in_parallel()
+    handles.proven()
 }
 
 pub(super) async fn dropping_a_revocation_at_any_await_does_all_or_nothing(

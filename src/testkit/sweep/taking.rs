@@ -1,12 +1,12 @@
 //! What a sweep takes, how much at once, and beside whom.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::revocation::Target;
 use crate::store::{Issued, SweepBudget};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer, yield_now};
 use crate::testkit::fixture::Subject;
+use crate::testkit::handles::Handles;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{
@@ -15,7 +15,7 @@ use crate::testkit::scene::{
 use crate::token::{Grant, NewToken, PresentedToken};
 
 /// Long enough for every store to have forgotten what expired.
-const AGES: Duration = DAY.saturating_mul(20 * 365);
+pub(super) const AGES: Duration = DAY.saturating_mul(20 * 365);
 
 /// Every third of these lasts for ages, the others a minute.
 const TOKENS: usize = 90;
@@ -109,15 +109,17 @@ pub(super) async fn what_has_expired_is_gone_at_last(subject: &dyn Subject) -> P
 pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
     subject: &dyn Subject,
 ) -> Proof {
-    let rounds = Scene::new(subject).await?.fixture.round_count().div_ceil(10);
-    let mut parallel = Ok(());
-    for round in 0..rounds {
+    let first = Scene::new(subject).await?.fixture;
+    let (rounds, mut random) = (first.round_count().div_ceil(10), Random::new(first.first_seed()));
+    let mut proven = Ok(());
+    for _ in 0..rounds {
         let scene = mixed(subject).await?;
+        let handles = Handles::of(&scene).await?;
         let now = scene.at(scene.start() + AGES);
-        let mut random = Random::new(scene.fixture.first_seed());
+        let lanes = handles.of_race(&mut random);
         let mut racers = Vec::new();
-        for _ in 0..3 {
-            let sweeps = Arc::clone(scene.fixture.sweeps()?);
+        for lane in 0..3 {
+            let sweeps = lanes.sweeps(lane)?;
             racers.push(racer(async move {
                 let mut removed = 0;
                 for _ in 0..10_000 {
@@ -139,9 +141,8 @@ pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
             }
             Ok(0)
         }));
-        let seed = random.next().wrapping_add(u64::try_from(round).unwrap_or(0));
         let mut removed = 0;
-        for outcome in race(scene.fixture.spawner(), seed, racers).await? {
+        for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
             removed += outcome?;
         }
         // The entries stay, as long as the longest token.
@@ -151,16 +152,17 @@ pub(super) async fn sweepers_beside_each_other_take_nothing_that_is_good(
         intact(&scene).await?;
         scene.sweep_all(now).await?;
         taken(&scene).await?;
-        parallel = scene.in_parallel();
+        proven = handles.proven();
     }
-    parallel
+    proven
 }
 
 pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live(
     subject: &dyn Subject,
 ) -> Proof {
-    let rounds = Scene::new(subject).await?.fixture.round_count();
-    let mut parallel = Ok(());
+    let first = Scene::new(subject).await?.fixture;
+    let (rounds, mut random) = (first.round_count(), Random::new(first.first_seed()));
+    let mut proven = Ok(());
     for round in 0..rounds {
         // A new one each time: before its first token no expiry keeps an entry.
         let scene = Scene::with_ledger(subject).await?;
@@ -169,22 +171,21 @@ pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live
         let Some(target) = targets_beyond_a_token(&grant).into_iter().nth(round % 6) else {
             continue;
         };
-        let mut random = Random::new(scene.fixture.first_seed());
-        let mut seed = random.next();
-        (0..round).for_each(|_| seed = random.next());
+        let handles = Handles::of(&scene).await?;
+        let lanes = handles.of_race(&mut random);
         let revocation = by_operator(target.clone(), start);
-        let store = scene.shared();
+        let store = lanes.store(0);
         let revoking = racer(async move {
             store.revoke(&revocation).await?;
             Ok::<_, NotProven>(())
         });
-        let (ledger, issued) = (scene.shared_ledger()?, grant.clone());
+        let (ledger, issued) = (lanes.ledger(1)?, grant.clone());
         let issuing = racer(async move {
             let new = [NewToken::refresh(PresentedToken::new("rt"), start + HOUR)];
             ledger.issue(issued, &new, start).await?;
             Ok(())
         });
-        let sweeps = Arc::clone(scene.fixture.sweeps()?);
+        let sweeps = lanes.sweeps(0)?;
         let sweeping = racer(async move {
             for _ in 0..4 {
                 sweeps.sweep(start + 8 * MINUTE, SweepBudget::rows(1_000)).await?;
@@ -192,7 +193,7 @@ pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live
             Ok(())
         });
         let racers = vec![revoking, issuing, sweeping];
-        for outcome in race(scene.fixture.spawner(), seed, racers).await? {
+        for outcome in race(scene.fixture.spawner(), random.next(), racers).await? {
             outcome?;
         }
         for minutes in [8, 11, 20, 59] {
@@ -204,22 +205,25 @@ pub(super) async fn a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live
                 "round {round}: {minutes} minutes after {target:?} was revoked, its token is {found}"
             );
         }
-        parallel = scene.in_parallel();
+        proven = handles.proven();
     }
-    parallel
+    proven
 }
 
 pub(super) async fn an_issue_beside_a_sweep_says_what_becomes_of_its_tokens(
     subject: &dyn Subject,
 ) -> Proof {
-    let rounds = Scene::new(subject).await?.fixture.round_count();
-    let mut parallel = Ok(());
+    let first = Scene::new(subject).await?.fixture;
+    let (rounds, mut random) = (first.round_count(), Random::new(first.first_seed()));
+    let mut proven = Ok(());
     for round in 0..rounds {
         // A new one each time: before its first token no expiry keeps an entry.
         let scene = Scene::with_ledger(subject).await?;
+        let handles = Handles::of(&scene).await?;
+        let lanes = handles.of_race(&mut random);
         let (start, later) = (scene.start(), scene.start() + HOUR + MINUTE);
         scene.revoke(Target::Grant("g".into()), start).await?;
-        let (ledger, grant) = (scene.shared_ledger()?, scene.grant("g"));
+        let (ledger, grant) = (lanes.ledger(0)?, scene.grant("g"));
         let issuing = racer(async move {
             let tokens = [
                 NewToken::access(PresentedToken::new("at"), later + HOUR),
@@ -227,13 +231,13 @@ pub(super) async fn an_issue_beside_a_sweep_says_what_becomes_of_its_tokens(
             ];
             Ok::<_, NotProven>(Some(ledger.issue(grant, &tokens, start).await?))
         });
-        let sweeps = Arc::clone(scene.fixture.sweeps()?);
+        let sweeps = lanes.sweeps(1)?;
         let sweeping = racer(async move {
             sweeps.sweep(later, SweepBudget::rows(1_000)).await?;
             Ok(None)
         });
-        let seed = scene.fixture.first_seed().wrapping_add(u64::try_from(round).unwrap_or(0));
-        for outcome in race(scene.fixture.spawner(), seed, vec![issuing, sweeping]).await? {
+        for outcome in race(scene.fixture.spawner(), random.next(), vec![issuing, sweeping]).await?
+        {
             let Some(issued) = outcome? else {
                 continue;
             };
@@ -246,9 +250,9 @@ pub(super) async fn an_issue_beside_a_sweep_says_what_becomes_of_its_tokens(
                 ensure!(right, "round {round}: a token that was issued as {issued:?} is {found}");
             }
         }
-        parallel = scene.in_parallel();
+        proven = handles.proven();
     }
-    parallel
+    proven
 }
 
 pub(super) async fn dropping_a_sweep_at_any_await_takes_nothing_that_is_good(
