@@ -175,6 +175,8 @@ pub(crate) const STORE: &[(Bug, &[&str])] = &[
         ],
     ),
     (Bug::KeepsWhatItHasFound, &["a_revocation_is_seen_by_every_handle_at_once"]),
+    (Bug::NeverOverflows, &["a_token_that_never_expires_is_found_and_revoked"]),
+    (Bug::RevokesNamesOfNoToken, &["a_name_that_ends_no_token_is_not_acknowledged"]),
     (
         Bug::LocksItsHandleAlone,
         &[

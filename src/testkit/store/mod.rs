@@ -2,6 +2,7 @@
 
 mod covering;
 mod finding;
+mod naming;
 mod writing;
 
 use crate::testkit::fixture::Fixture;
@@ -75,6 +76,13 @@ suite! {
 
         /// The same, seen from inside: what the store holds before and after.
         covering::a_foreign_client_changes_no_byte,
+
+        /// A token that never expires has the latest instant of all as its expiry. Where that overflows, or is taken for
+        /// no instant at all, the token is dead, or cannot be revoked.
+        naming::a_token_that_never_expires_is_found_and_revoked,
+
+        /// An operator revokes a token by a name that no token of this store has. "Done" would be a lie: the token lives.
+        naming::a_name_that_ends_no_token_is_not_acknowledged,
     }
 
     Trial {
