@@ -274,6 +274,26 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
     (Bug::LogoutDeletesTheSession, &["participants_are_known_after_logout"]),
     (Bug::LooksThenJoins, &["clients_that_join_at_once_are_all_in_it"]),
     (
+        Bug::AnybodyAddsToAGrant,
+        &[
+            "a_grant_id_of_another_client_or_subject_is_a_conflict",
+            "of_racers_that_issue_one_grant_id_to_two_owners_one_is_told",
+        ],
+    ),
+    (Bug::GrantsAreTheirClients, &["a_grant_id_of_another_client_or_subject_is_a_conflict"]),
+    (
+        Bug::IssuesOneByOne,
+        &[
+            "tokens_are_issued_together_or_not_at_all",
+            "a_rotation_onto_a_taken_value_leaves_the_token_consumed",
+        ],
+    ),
+    (Bug::IssuesWhatCannotBePresented, &["a_token_that_cannot_be_presented_is_not_issued"]),
+    (Bug::RollsTheConsumptionBack, &["a_rotation_onto_a_taken_value_leaves_the_token_consumed"]),
+    (Bug::GraceHasOneSide, &["a_clock_that_was_set_back_does_not_keep_the_grace_window_open"]),
+    (Bug::RefusesWhatIsYetToCome, &["a_node_whose_clock_is_behind_rotates_as_well"]),
+    (Bug::NeverOverflows, &["a_refresh_token_that_never_expires_is_rotated"]),
+    (
         Bug::LocksItsHandleAlone,
         &[
             "revoking_beside_a_rotation_leaves_nothing_live",
@@ -281,6 +301,7 @@ pub(crate) const LEDGER: &[(Bug, &[&str])] = &[
             "of_racers_with_one_refresh_token_one_wins",
             "within_the_grace_window_all_racers_are_served",
             "of_racers_that_issue_one_token_to_two_grants_one_is_told",
+            "of_racers_that_issue_one_grant_id_to_two_owners_one_is_told",
             "clients_that_join_at_once_are_all_in_it",
         ],
     ),

@@ -2,8 +2,10 @@
 //!
 //! Run [`store::suite`](crate::testkit::store::suite) too: what issues is a store.
 
+mod clocks;
 mod issuing;
 mod racing;
+mod refusing;
 mod rotating;
 mod sessions;
 
@@ -34,6 +36,18 @@ suite! {
         /// Two grants with one token value: whichever the store believes, the other's owner could revoke what is not theirs.
         issuing::a_token_of_another_grant_is_a_conflict,
 
+        /// Two grants with one id, of two clients or two users: revoking one ends the other. So an id belongs to the
+        /// client and the subject that it was first issued to, and nothing of the other is recorded.
+        refusing::a_grant_id_of_another_client_or_subject_is_a_conflict,
+
+        /// The access token is new and the refresh token is taken: if the first is recorded all the same, a token is good
+        /// that nobody was given.
+        refusing::tokens_are_issued_together_or_not_at_all,
+
+        /// The endpoints do not look up an empty token, one with a control character, or one above their limit. Revoking
+        /// it is answered 200, and it lives: so it is not issued.
+        refusing::a_token_that_cannot_be_presented_is_not_issued,
+
         /// RFC 9700 section 4.14: a rotated-out token that comes back was stolen, or its successor was. The whole family
         /// ends, however long it is and whichever generation came back.
         rotating::a_consumed_token_that_comes_back_ends_its_family,
@@ -50,6 +64,10 @@ suite! {
 
         /// Of a token that was consumed elsewhere nobody knows when: no window is open for it.
         rotating::an_imported_consumed_token_has_no_grace,
+
+        /// A successor has a value that is taken, and the rotation is a conflict. If that gives the presented token back,
+        /// two callers can rotate it.
+        refusing::a_rotation_onto_a_taken_value_leaves_the_token_consumed,
 
         /// Unknown, expired, an access token, another client's: each is refused as what it is, and nothing is spent by the
         /// attempt. If a stranger could spend a token, it could log its owner out.
@@ -84,6 +102,17 @@ suite! {
         /// thief's.
         rotating::a_clock_that_goes_back_opens_no_grace_window,
 
+        /// A clock is set back by hours, or another node's is behind. If the window stays open until the clock has caught
+        /// up, a thief has hours.
+        clocks::a_clock_that_was_set_back_does_not_keep_the_grace_window_open,
+
+        /// Two nodes never show the same time. What one has issued, the other rotates, also where by its clock that is
+        /// yet to come.
+        clocks::a_node_whose_clock_is_behind_rotates_as_well,
+
+        /// A refresh token without an expiry is rotated and recognised as any other.
+        clocks::a_refresh_token_that_never_expires_is_rotated,
+
         /// Reuse of the first of hundreds of rotations is found, and ends them all.
         rotating::the_first_token_of_a_long_family_still_ends_it,
 
@@ -102,6 +131,10 @@ suite! {
 
         /// Two grants given the same token value at once: one owns it, the other is told.
         racing::of_racers_that_issue_one_token_to_two_grants_one_is_told,
+
+        /// Two first issues with one grant id, of two owners, at once: one gets the id, and of the other nothing is
+        /// recorded.
+        racing::of_racers_that_issue_one_grant_id_to_two_owners_one_is_told,
 
         /// Dropped half way, a rotation has happened or has not, or it has spent the token for nothing. It never leaves the
         /// old token and a successor both alive.

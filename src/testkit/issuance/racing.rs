@@ -278,6 +278,55 @@ pub(super) async fn of_racers_that_issue_one_token_to_two_grants_one_is_told(
     handles.proven()
 }
 
+pub(super) async fn of_racers_that_issue_one_grant_id_to_two_owners_one_is_told(
+    subject: &dyn Subject,
+) -> Proof {
+    let scene = Scene::with_ledger(subject).await?;
+    let start = scene.start();
+    let handles = Handles::of(&scene).await?;
+    let mut random = Random::new(scene.fixture.first_seed());
+    for round in 0..scene.fixture.round_count() {
+        let id = format!("g{round}");
+        let own = |client: &str| Grant::new(id.as_str(), client, start);
+        // Two clients, two users of one client, and a client with a user and without.
+        let owners = match round % 3 {
+            0 => [own("web").subject("alice"), own("spa").subject("alice")],
+            1 => [own("web").subject("alice"), own("web").subject("bob")],
+            _ => [own("web").subject("alice"), own("web")],
+        };
+        let lanes = handles.of_race(&mut random);
+        let mut racers = Vec::new();
+        for (lane, owner) in owners.clone().into_iter().enumerate() {
+            let (ledger, token) = (lanes.ledger(lane)?, format!("t{round}-{lane}"));
+            racers.push(racer(async move {
+                let new = [NewToken::refresh(PresentedToken::new(&token), start + HOUR)];
+                (lane, ledger.issue(owner, &new, start).await)
+            }));
+        }
+        let mut issued = Vec::new();
+        for (lane, outcome) in race(scene.fixture.spawner(), random.next(), racers).await? {
+            match outcome {
+                Ok(_) => issued.push(lane),
+                Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ensure!(issued.len() == 1, "round {round}: of two owners, {} got the id", issued.len());
+        for (lane, owner) in owners.iter().enumerate() {
+            let token = format!("t{round}-{lane}");
+            if issued.contains(&lane) {
+                let record = scene.record(&token).await?;
+                let grant = record.grant();
+                ensure!(grant.is_of_same_owner(owner), "round {round}: it is found as {grant:?}");
+            } else {
+                let found = scene.seen(&token, start).await?;
+                ensure!(found == Seen::Unknown, "round {round}: what was refused is {found}");
+            }
+        }
+    }
+    handles.proven()
+}
+
 pub(super) async fn dropping_a_rotation_at_any_await_fails_closed(subject: &dyn Subject) -> Proof {
     for polls in awaits() {
         let scene = Scene::with_ledger(subject).await?;
