@@ -345,5 +345,30 @@ pub(crate) const SWEEP: &[(Bug, &[&str])] = &[
     (Bug::SweepsByPosition, &["sweepers_beside_each_other_take_nothing_that_is_good"]),
     (Bug::SweepsByEmptying, &["dropping_a_sweep_at_any_await_takes_nothing_that_is_good"]),
     (Bug::SweepsTheNeighbours, &["a_sweep_keeps_what_the_neighbour_needs"]),
+    (
+        Bug::EntriesCountFromTheirCutoff,
+        &[
+            "a_revocation_counts_from_when_it_is_recorded",
+            "sweeps_in_any_order_around_a_revocation_revive_nothing",
+        ],
+    ),
+    (Bug::TenMinutesInFlight, &["a_device_that_polls_within_the_hour_gets_nothing_live"]),
+    (Bug::OnlyParticipantsCount, &["a_cutoff_lasts_as_long_as_a_session_whoever_joins_it"]),
+    (
+        Bug::MovedCutoffsKeepTheirTime,
+        &["a_cutoff_that_moves_lasts_as_long_as_the_sessions_before_it"],
+    ),
+    (Bug::HoldsByTheFirstCutoff, &["a_cutoff_that_moves_lasts_as_long_as_the_sessions_before_it"]),
+    (
+        Bug::EntriesGoFirst,
+        &[
+            "a_clock_that_was_ahead_revives_nothing",
+            "sweeps_in_any_order_around_a_revocation_revive_nothing",
+        ],
+    ),
+    (Bug::HorizonIsTheExpiry, &["a_clock_that_was_ahead_revives_nothing"]),
+    (Bug::BelievesWhoeverRecords, &["a_revocation_by_a_clock_that_is_behind_is_kept_as_long"]),
+    (Bug::NeverIsTenYears, &["what_never_expires_is_never_due"]),
+    (Bug::EntriesLastTenYears, &["what_never_expires_is_never_due"]),
     (Bug::LocksItsHandleAlone, &["a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live"]),
 ];

@@ -1,7 +1,9 @@
 //! The contract of [`Sweep`](crate::store::Sweep), for a store that is a
 //! [`TokenLedger`](crate::store::TokenLedger) too: only time decides what goes, and what a live token needs stays.
 
+mod clocks;
 mod keeping;
+mod lasting;
 mod taking;
 
 use crate::testkit::fixture::Fixture;
@@ -32,11 +34,27 @@ suite! {
         /// than that, and the first revocation was kept for what was in flight at its own time.
         keeping::a_repeated_revocation_is_kept_as_a_new_one_would_be,
 
+        /// A key is known to be stolen since last week, so the cutoff is of last week. What is in flight is so from now
+        /// on: an entry counts from when it is recorded, however old its cutoff.
+        lasting::a_revocation_counts_from_when_it_is_recorded,
+
+        /// A device polls for up to an hour after its user has approved it (RFC 8628). If the password is changed
+        /// meanwhile, it gets nothing that is good.
+        lasting::a_device_that_polls_within_the_hour_gets_nothing_live,
+
         /// A password change ends the thief's browser session, which has no tokens yet and asks for some an hour later.
         keeping::a_password_change_outlasts_the_sessions_it_ended,
 
         /// A session that is prolonged needs the revocations longer that were written before.
         keeping::a_revocation_outlasts_a_session_that_was_prolonged_after_it,
+
+        /// A browser session is prolonged for weeks, and one more client joins it. What ended logins of that client, or
+        /// of all, before the session was prolonged ends this one too.
+        lasting::a_cutoff_lasts_as_long_as_a_session_whoever_joins_it,
+
+        /// The second password change ends a session that the first one spared. It counts for as long as that session
+        /// lasts.
+        lasting::a_cutoff_that_moves_lasts_as_long_as_the_sessions_before_it,
 
         /// For as long as it would have lasted, a session that was logged out is not opened again.
         keeping::a_logged_out_session_stays_spent,
@@ -53,6 +71,21 @@ suite! {
     }
 
     Trial {
+        /// A token that never expires is never due, nor is what revokes it; what is due goes all the same.
+        clocks::what_never_expires_is_never_due,
+
+        /// Sweeps before, between and after a revocation with an old cutoff, the session, and the issue that it covers,
+        /// in every order, a few rows at a time.
+        lasting::sweeps_in_any_order_around_a_revocation_revive_nothing,
+
+        /// A clock is hours or days ahead, sweeps run, and the clock is put right. If the revocation went before the
+        /// token, the token is good again.
+        clocks::a_clock_that_was_ahead_revives_nothing,
+
+        /// A node whose clock is two hours behind revokes. Its entry is kept from when the store has seen the time to be,
+        /// not from two hours ago.
+        clocks::a_revocation_by_a_clock_that_is_behind_is_kept_as_long,
+
         /// Every process runs its timer: two sweeps at once must not trip over each other, or over those who look.
         taking::sweepers_beside_each_other_take_nothing_that_is_good,
 
