@@ -217,7 +217,9 @@ impl Fixture {
         self
     }
 
-    /// Opens the same data once more, while this handle is in use: as another process does.
+    /// Opens the same data once more, while this handle is in use: as another process does. Racers use both handles.
+    ///
+    /// It must share no lock with the first handle that another process would not share.
     #[must_use]
     pub fn second_handle(mut self, opens: impl Subject + 'static) -> Self {
         self.second_handle = Some(Arc::new(opens));

@@ -36,8 +36,8 @@ suite! {
     "ClientAuthenticator" of Clients:
 
     Basis {
-        /// Who has the right credentials is let in, as itself: a mixed-up name revokes somebody else's tokens, a mixed-up
-        /// kind answers a public client as if it had proved something.
+        /// Who has the right credentials is let in, as itself: a mixed-up name revokes somebody else's tokens, a
+        /// mixed-up kind answers a public client as if it had proved something.
         accepting::every_client_is_accepted_as_itself,
 
         /// Wrong by one letter, by its case, by a blank, by being cut short: wrong.
@@ -67,8 +67,8 @@ suite! {
         /// certificate, a disabled client.
         refusing::what_is_to_be_refused_is_refused,
 
-        /// "Your secret is wrong" for a database that does not answer makes clients throw good secrets away; and letting
-        /// them in is worse.
+        /// "Your secret is wrong" for a database that does not answer makes clients throw good secrets away; and
+        /// letting them in is worse.
         refusing::a_registry_out_of_order_is_not_a_rejection,
     }
 
@@ -76,7 +76,8 @@ suite! {
         /// Requests come at the same time. An answer that lands at the wrong one is somebody else's identity.
         accepting::clients_beside_each_other_are_not_mixed_up,
 
-        /// A caller that hangs up leaves a future half way. If it keeps a permit or a lock, a few of them lock everybody out.
+        /// A caller that hangs up leaves a future half way. If it keeps a permit or a lock, a few of them lock
+        /// everybody out.
         accepting::dropping_an_authentication_at_any_await_locks_nobody_out,
 
         /// A thousand random names and secrets, some of them nearly right.

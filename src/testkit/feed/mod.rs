@@ -28,12 +28,12 @@ suite! {
         /// The revocation that nobody asked for: a rotated-out refresh token came back, and the family is dead.
         telling::the_end_of_a_family_is_told,
 
-        /// The second password change ends what was granted since the first. A replica that heard of the first alone lets it
-        /// live.
+        /// The second password change ends what was granted since the first. A replica that heard of the first alone
+        /// lets it live.
         telling::a_cutoff_that_moved_is_told_again,
 
-        /// A replica forgets an entry when it is told that it may. If that is before the last token under it has expired, the
-        /// token is good again.
+        /// A replica forgets an entry when it is told that it may. If that is before the last token under it has
+        /// expired, the token is good again.
         telling::what_is_told_lasts_as_long_as_what_it_covers,
 
         /// Ten thousand replicas that poll every second must not be sent the whole ledger every second.
@@ -47,8 +47,8 @@ suite! {
     }
 
     Trial {
-        /// Two writers draw 1 and 2, and 2 is committed first: a reader that has passed 2 never sees 1, and a logged-out user
-        /// stays logged in at one resource server for as long as it runs.
+        /// Two writers draw 1 and 2, and 2 is committed first: a reader that has passed 2 never sees 1, and a
+        /// logged-out user stays logged in at one resource server for as long as it runs.
         following::nothing_appears_behind_a_reader,
 
         /// Every process of the authorization server writes, and a reader may ask any of them.
@@ -66,19 +66,19 @@ suite! {
         /// A reader's time-out drops its call half way. Asking again must bring what that call would have brought.
         losing::dropping_a_reader_at_any_await_loses_nothing,
 
-        /// A reader that was away for longer than entries last has missed some, and must be told so: a worker that sends
-        /// logout notifications would otherwise never send these.
+        /// A reader that was away for longer than entries last has missed some, and must be told so: a worker that
+        /// sends logout notifications would otherwise never send these.
         losing::what_was_swept_unread_is_a_gap,
 
         /// Sweeps go on while a replica reads itself in. If each made it begin again, it would never be done.
         losing::a_sweep_is_no_gap_to_who_still_reads_itself_in,
 
-        /// A backup was restored, the wrong database configured, a line of a file cut off: a reader that is given nothing
-        /// instead of a gap believes for ever that nothing was revoked.
+        /// A backup was restored, the wrong database configured, a line of a file cut off: a reader that is given
+        /// nothing instead of a gap believes for ever that nothing was revoked.
         losing::a_cursor_of_another_feed_is_a_gap,
 
-        /// Thousands of random steps: after each, a copy made of nothing but the feed says of every token what the store
-        /// says.
+        /// Thousands of random steps: after each, a copy made of nothing but the feed says of every token what the
+        /// store says.
         losing::a_copy_agrees_with_the_store,
     }
 }

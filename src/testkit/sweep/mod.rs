@@ -22,16 +22,16 @@ suite! {
     }
 
     Rule {
-        /// A token that was born dead lives longer than what the revocation was written for. If the revocation is not kept
-        /// for it, it comes to life in the middle of its days.
+        /// A token that was born dead lives longer than what the revocation was written for. If the revocation is not
+        /// kept for it, it comes to life in the middle of its days.
         keeping::a_token_that_came_later_prolongs_its_revocation,
 
-        /// Between the authorization code and its rotation there is no token that would keep a revocation, for ten minutes at
-        /// most (RFC 6749 section 4.1.2). A sweep in between must not lose it.
+        /// Between an approval and its first token there is no token that would keep a revocation, for up to an hour. A
+        /// sweep in between must not lose it.
         keeping::a_revocation_waits_for_what_is_in_flight,
 
-        /// The operator revokes once more what was revoked before, and is told that it was. What is in flight by then is older
-        /// than that, and the first revocation was kept for what was in flight at its own time.
+        /// The operator revokes once more what was revoked before, and is told that it was. What is in flight by then
+        /// is older than that, and the first revocation was kept for what was in flight at its own time.
         keeping::a_repeated_revocation_is_kept_as_a_new_one_would_be,
 
         /// A key is known to be stolen since last week, so the cutoff is of last week. What is in flight is so from now
@@ -62,8 +62,8 @@ suite! {
         /// A family in daily use outlives its first token by months. If that is forgotten, its thief is not recognised.
         keeping::a_consumed_token_is_remembered_while_its_family_lives,
 
-        /// A sweep shares the engine with requests that wait for it: it does what it may, says that there is more, and the
-        /// next one goes on.
+        /// A sweep shares the engine with requests that wait for it: it does what it may, says that there is more, and
+        /// the next one goes on.
         taking::a_budget_is_kept_and_the_rest_is_done_later,
 
         /// What nobody can need any more must go, or the store grows for ever.
@@ -82,19 +82,20 @@ suite! {
         /// token, the token is good again.
         clocks::a_clock_that_was_ahead_revives_nothing,
 
-        /// A node whose clock is two hours behind revokes. Its entry is kept from when the store has seen the time to be,
-        /// not from two hours ago.
+        /// A node whose clock is two hours behind revokes. Its entry is kept from when the store has seen the time to
+        /// be, not from two hours ago.
         clocks::a_revocation_by_a_clock_that_is_behind_is_kept_as_long,
 
         /// Every process runs its timer: two sweeps at once must not trip over each other, or over those who look.
         taking::sweepers_beside_each_other_take_nothing_that_is_good,
 
-        /// A revocation, an issue and a sweep at the same moment, in a store that is empty but for them: the revocation must
-        /// not be swept between being written and being needed.
+        /// A revocation, an issue and a sweep at the same moment, in a store that is empty but for them: the revocation
+        /// must not be swept between being written and being needed.
         taking::a_sweep_beside_a_revocation_and_an_issue_leaves_nothing_live,
 
-        /// A grant was revoked so long ago that its entry is due, and a token is issued in it. Either the sweep was first and
-        /// the token lives, or the issue was and the entry stays. The token endpoint must not be given the other answer.
+        /// A grant was revoked so long ago that its entry is due, and a token is issued in it. Either the sweep was
+        /// first and the token lives, or the issue was and the entry stays. The token endpoint must not be given the
+        /// other answer.
         taking::an_issue_beside_a_sweep_says_what_becomes_of_its_tokens,
 
         /// A sweep that is given up has done a part. It has broken nothing, and the next one does the rest.
