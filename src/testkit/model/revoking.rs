@@ -13,7 +13,7 @@ use crate::testkit::scene::{
 };
 use crate::token::{TargetKind, TokenKind};
 
-pub(super) async fn revoke_by_client(world: &mut World) -> Proof {
+pub(super) async fn client_revokes(world: &mut World) -> Proof {
     let Some(n) = world.pick(|_| true) else {
         return Ok(());
     };
@@ -93,7 +93,7 @@ pub(super) async fn log_out(world: &mut World) -> Proof {
     Ok(())
 }
 
-pub(super) async fn revoke_by_operator(world: &mut World) -> Proof {
+pub(super) async fn operator_revokes(world: &mut World) -> Proof {
     let Some(n) = world.pick(|token| !token.may_be_gone) else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::revocation::Revoked;
 use crate::store::SweepBudget;
 use crate::testkit::model::issuing::{issue, issue_again, issue_late, open_session};
-use crate::testkit::model::revoking::{log_out, revoke_by_client, revoke_by_operator};
+use crate::testkit::model::revoking::{client_revokes, log_out, operator_revokes};
 use crate::testkit::model::rotating::rotate;
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{NotProven, Proof, ensure};
@@ -49,13 +49,13 @@ pub(super) async fn step(world: &mut World) -> Result<Effect, NotProven> {
         3..=6 => issue(world).await?,
         7 => issue_again(world).await?,
         8 => issue_late(world).await?,
-        9 | 10 => revoke_by_client(world).await?,
-        11 | 12 => revoke_by_operator(world).await?,
+        9 | 10 => client_revokes(world).await?,
+        11 | 12 => operator_revokes(world).await?,
         13 if world.steps.rotates => open_session(world).await?,
         14 | 15 if world.steps.sweeps => return sweep(world).await,
         20 if world.steps.rotates => log_out(world).await?,
         _ if world.steps.rotates => rotate(world).await?,
-        13..=15 => revoke_by_operator(world).await?,
+        13..=15 => operator_revokes(world).await?,
         _ => issue(world).await?,
     }
     Ok(Effect::None)
