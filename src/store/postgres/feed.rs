@@ -8,6 +8,7 @@ use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::get;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
+use crate::store::rules::cursor::{Cursor, Position};
 use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
 
 /// How often a reader that waits looks by itself: a notification may get lost.
@@ -16,41 +17,28 @@ const POLL: Duration = Duration::from_secs(1);
 /// The most entries of one page.
 const PAGE: usize = 10_000;
 
-/// How far a reader has come.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Position {
-    epoch: String,
-    place: i64,
-    /// Where the feed stood when this reader began with nothing. Up to there it asks for what is in force, and misses
-    /// nothing by what is not.
-    mark: i64,
-}
-
-impl Position {
-    fn read(cursor: &FeedCursor) -> Option<Self> {
-        let mut parts = cursor.as_str().split('.');
-        let (epoch, place, mark) = (parts.next()?, parts.next()?, parts.next()?);
-        let place: u64 = place.parse().ok()?;
-        let mark: u64 = mark.parse().ok()?;
-        (parts.next().is_none() && place.to_string().len() + mark.to_string().len() <= 38)
-            .then_some(())?;
-        Some(Self {
-            epoch: epoch.to_owned(),
-            place: i64::try_from(place).ok()?,
-            mark: i64::try_from(mark).ok()?,
-        })
-    }
-
-    fn cursor(&self) -> FeedCursor {
-        FeedCursor::new(format!("{}.{}.{}", self.epoch, self.place, self.mark))
-    }
-}
-
 /// Where the feed ends.
 struct Ends {
     epoch: String,
     /// The last place that was drawn.
     last: i64,
+}
+
+/// The feed that a cursor is of, and how far its reader has come; none where it is no cursor of a feed like this.
+fn read(cursor: &FeedCursor) -> Option<(String, Position)> {
+    let cursor = Cursor::read(cursor)?;
+    let position = cursor.only()?;
+    Some((cursor.epoch, position))
+}
+
+/// A place, as a position has it.
+fn number(place: i64) -> u128 {
+    u128::try_from(place).unwrap_or_default()
+}
+
+/// The same as the database has it. What is beyond all places is a gap before it is asked for.
+fn place_of(number: u128) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A page of the ledger, in the order of its entries.
@@ -59,19 +47,20 @@ pub(super) async fn changes(
     after: Option<&FeedCursor>,
     limit: usize,
 ) -> Result<Changes, StoreError> {
-    let from = match after.map(Position::read) {
+    let from = match after.map(read) {
         None => None,
-        Some(Some(position)) => Some(position),
+        Some(Some(read)) => Some(read),
         Some(None) => return Ok(Changes::Gap),
     };
-    let ends = ends(store, from.as_ref().map(|from| from.place)).await?;
-    if let Some(from) = &from
-        && (from.epoch != ends.epoch || from.place > ends.last || from.mark > ends.last)
+    let after = from.as_ref().map(|(_, from)| from.after);
+    let ends = ends(store, after).await?;
+    if let Some((epoch, from)) = &from
+        && (*epoch != ends.epoch || from.is_beyond(number(ends.last)))
     {
         return Ok(Changes::Gap);
     }
     let limit = limit.clamp(1, PAGE);
-    let place = from.as_ref().map_or(0, |from| from.place);
+    let place = after.map_or(0, place_of);
     // One more than wanted tells whether there is more.
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let namespace = store.keys().namespace();
@@ -93,13 +82,10 @@ pub(super) async fn changes(
         }
     }
     let mut next = match from {
-        Some(from) if swept > from.place.max(from.mark) => return Ok(Changes::Gap),
-        Some(from) => from,
-        None => {
-            // Never beyond the end that the next call may find.
-            let mark = swept.max(newest.min(ends.last));
-            Position { epoch: ends.epoch, place: 0, mark }
-        }
+        Some((_, from)) if from.has_lost(number(swept)) => return Ok(Changes::Gap),
+        Some((_, from)) => from,
+        // Never beyond the end that the next call may find.
+        None => Position::start(number(swept.max(newest.min(ends.last)))),
     };
     let mut entries = Vec::with_capacity(found.len().min(limit));
     let mut more = false;
@@ -114,20 +100,21 @@ pub(super) async fn changes(
         entries.push(records::entry(row, 3)?);
         // The place of an entry that is on disk, never that of the sequence: of a place that was drawn and given up
         // nothing is left after a crash, and it may be drawn again.
-        next.place = place;
+        next = next.at(number(place));
     }
-    Ok(Changes::Page(FeedPage::new(entries, next.cursor(), more)))
+    let cursor = Cursor::new(ends.epoch, vec![next]).to_feed_cursor();
+    Ok(Changes::Page(FeedPage::new(entries, cursor, more)))
 }
 
 /// Where the feed ends, once nobody is about to commit an entry before that.
-async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreError> {
+async fn ends(store: &PostgresStore, after: Option<u128>) -> Result<Ends, StoreError> {
     let row = store.link().row(statements::FEED_ENDS, &[], Retry::Allowed).await?;
     let (identity, last): (&str, i64) = (get(&row, 0)?, get(&row, 1)?);
     // It tells no two entries apart, but a cursor of another namespace's feed.
     let [a, b, c, d, e, f, g, h, ..] = store.keys().digests().derive("annul feed", identity);
     let epoch = format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
     let mut writers: Vec<String> = get(&row, 2)?;
-    if place == Some(last) {
+    if after == Some(number(last)) {
         writers.clear();
     }
     let waiting = async {
@@ -152,7 +139,7 @@ async fn ends(store: &PostgresStore, place: Option<i64>) -> Result<Ends, StoreEr
 
 /// Waits until there is an entry after this cursor.
 pub(super) async fn changed(store: &PostgresStore, after: &FeedCursor) -> Result<(), StoreError> {
-    let Some(position) = Position::read(after) else {
+    let Some((_, position)) = read(after) else {
         return Ok(());
     };
     let mut notified = store.listen();
@@ -161,28 +148,12 @@ pub(super) async fn changed(store: &PostgresStore, after: &FeedCursor) -> Result
         notified.mark_unchanged();
         let row = store
             .link()
-            .row(statements::FEED_HAS, &[&namespace, &position.place], Retry::Allowed)
+            .row(statements::FEED_HAS, &[&namespace, &place_of(position.after)], Retry::Allowed)
             .await?;
         if get(&row, 0)? {
             return Ok(());
         }
         // Notified or not: look again.
         drop(timeout(POLL, notified.changed()).await);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_read_as_it_was_written_and_no_other_is() {
-        let position = Position { epoch: "feed".to_owned(), place: 7, mark: 9 };
-        assert_eq!(Position::read(&position.cursor()), Some(position));
-        for foreign in
-            ["", "feed", "feed.7", "feed.7.9.1", "feed.-7.9", "feed.7.99999999999999999999"]
-        {
-            assert_eq!(Position::read(&FeedCursor::new(foreign)), None, "{foreign}");
-        }
     }
 }
