@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use annul::store::{PostgresConfig, PostgresStore, Sweep, SweepBudget, TokenLedger, TokenStore};
+use annul::store::{
+    Lifetimes, PostgresConfig, PostgresStore, Sweep, SweepBudget, TokenLedger, TokenStore,
+};
 use annul::{DigestKey, Grant, NewToken, PresentedToken, Reason, Revocation, Target, Timestamp};
 use server::Server;
 use support::report;
@@ -67,6 +69,8 @@ impl Tables {
         let words = format!("host=127.0.0.1 port={} user={role} dbname=postgres", server.port());
         let config = PostgresConfig::new(&words, DigestKey::new(&[7; 32]));
         let config = config.connections(CONNECTIONS).timeout(Duration::from_secs(60));
+        // The sweeps here are of a year later.
+        let config = config.lifetimes(Lifetimes::default().with_clock_leap(Duration::MAX));
         PostgresStore::migrate(&config).await.unwrap();
         let store = PostgresStore::connect(config).await.unwrap();
         Self { role: role.to_owned(), store, client: server::connect(&words).await }
@@ -76,7 +80,7 @@ impl Tables {
     async fn fill(&self, from: u64, to: u64) {
         let sql = format!(
             "INSERT INTO annul_token
-             SELECT sha256(int8send(n)), n % 2, false, 0, 0, 4000000000000, 4000000000000 + n, 0, false,
+             SELECT sha256(int8send(n)), CASE n % 2 WHEN 0 THEN 'a' ELSE 'r' END, false, 0, 0, 4000000000000, 4000000000000 + n, 0, false,
                     substr(sha256(int8send(-n / 2)), 1, 16), substr(sha256(int8send(-n / 8)), 2, 16),
                     substr(sha256(int8send(-n / 8)), 3, 16), substr(sha256(int8send(-n / 8)), 4, 16),
                     substr(sha256(int8send(-n % 100)), 5, 16), int8send(n / 2), int8send(n % 100),
@@ -144,12 +148,14 @@ fn script() -> String {
     let (statement, _) = from.split_once("\";").expect("its end");
     let mut statement = statement.to_owned();
     let values = [
-        ("$10::bytea", "NULL::bytea"),
-        ("$9::smallint", "0::smallint"),
-        ("$8::text", "'administrative'::text"),
-        ("$7::bytea", "NULL::bytea"),
-        ("$6::bytea", "int8send(:id::bigint)"),
-        ("$5::bigint", "600000::bigint"),
+        ("$12::bytea", "NULL::bytea"),
+        ("$11::text", "'o'::text"),
+        ("$10::text", "'administrative'::text"),
+        ("$9::bytea", "NULL::bytea"),
+        ("$8::bytea", "int8send(:id::bigint)"),
+        ("$7::bigint", "3600000::bigint"),
+        ("$6::bigint", "0::bigint"),
+        ("$5::bigint", "1800000000000::bigint"),
         ("$4::bigint", "1800000000000::bigint"),
         ("$3::smallint", "1::smallint"),
         ("$2::bigint", "7::bigint"),

@@ -1,20 +1,22 @@
 //! Tokens to be recorded, as parameters of a statement.
 
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
 use crate::store::StoreError;
+use crate::store::postgres::horizon::to_the_hour;
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::records::{self, millis};
 use crate::store::postgres::store::PostgresStore;
+use crate::store::rules::issuing;
+use crate::store::rules::rotation::Generation;
 use crate::token::{NewToken, TokenDigest};
 
-/// The generation of a token that was rotated out elsewhere, before it was recorded. No family gets so far, so no grace
-/// window covers it.
-const IMPORTED: i32 = i32::MAX - 1;
-
-/// Tokens to be recorded, column by column.
+/// Tokens to be recorded, column by column, in the order of their digests.
 pub(super) struct Columns<'a> {
     digests: Vec<TokenDigest>,
     keys: Vec<Key>,
-    pub(super) kinds: Vec<i16>,
+    pub(super) kinds: Vec<String>,
     pub(super) consumed: Vec<bool>,
     pub(super) expiries: Vec<i64>,
     pub(super) dues: Vec<i64>,
@@ -22,24 +24,34 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn new(store: &PostgresStore, tokens: &'a [NewToken<'a>]) -> Self {
+    /// Each token once; an error if they may not be recorded.
+    pub(super) fn new(
+        store: &PostgresStore,
+        tokens: &'a [NewToken<'a>],
+    ) -> Result<Self, StoreError> {
+        issuing::check(tokens)?;
         let keys = store.keys();
-        let digests: Vec<TokenDigest> =
-            tokens.iter().map(|token| keys.digests().digest(token.token())).collect();
-        let retention = store.retention();
-        let due = |token: &NewToken<'_>| millis(token.expires_at() + retention.of(token.kind()));
-        Self {
-            keys: digests.iter().map(|digest| keys.token(&(*digest).into())).collect(),
-            digests,
-            kinds: tokens.iter().map(|token| records::kind_number(token.kind())).collect(),
-            consumed: tokens.iter().map(NewToken::is_consumed).collect(),
-            expiries: tokens.iter().map(|token| millis(token.expires_at())).collect(),
-            dues: tokens.iter().map(due).collect(),
-            counterparts: tokens
-                .iter()
+        let mut unique: BTreeMap<TokenDigest, &NewToken<'_>> = BTreeMap::new();
+        for token in tokens {
+            let first = unique.entry(keys.digests().digest(token.token())).or_insert(token);
+            if first.kind() != token.kind() {
+                return Err(issuing::taken());
+            }
+        }
+        let lifetimes = store.lifetimes();
+        let due = |token: &NewToken<'_>| lifetimes.token_until(token.kind(), token.expires_at());
+        let tokens = || unique.values().copied();
+        Ok(Self {
+            keys: unique.keys().map(|digest| keys.token(&(*digest).into())).collect(),
+            kinds: tokens().map(|token| records::kind_letter(token.kind())).collect(),
+            consumed: tokens().map(NewToken::is_consumed).collect(),
+            expiries: tokens().map(|token| millis(token.expires_at())).collect(),
+            dues: tokens().map(|token| millis(due(token))).collect(),
+            counterparts: tokens()
                 .map(|token| Some(token.counterpart()?.expose_secret().as_bytes()))
                 .collect(),
-        }
+            digests: unique.into_keys().collect(),
+        })
     }
 
     pub(super) fn digests(&self) -> Vec<&[u8]> {
@@ -51,17 +63,21 @@ impl<'a> Columns<'a> {
     }
 
     /// The generation of each, or the one that the others share.
-    pub(super) fn generations(&self, shared: Option<i32>) -> Vec<Option<i32>> {
-        let of = |consumed: &bool| if *consumed { Some(IMPORTED) } else { shared };
-        self.consumed.iter().map(of).collect()
+    pub(super) fn generations(&self, shared: Option<Generation>) -> Vec<Option<i32>> {
+        let of = |consumed: &bool| if *consumed { Some(Generation::IMPORTED) } else { shared };
+        self.consumed.iter().map(|consumed| of(consumed).map(records::generation)).collect()
     }
 
-    pub(super) fn latest(&self) -> i64 {
-        self.expiries.iter().copied().max().unwrap_or_default()
+    /// Until when the grant of these tokens is kept: for longer than any of them.
+    pub(super) fn grant_until(&self) -> i64 {
+        to_the_hour(self.dues.iter().copied().max().unwrap_or_default())
     }
-}
 
-/// One of the tokens exists already, and is not this grant's.
-pub(super) fn another_grants() -> StoreError {
-    StoreError::conflict("a token of this value exists under another grant")
+    /// The same for the successors of a rotation: and for as long as the family is kept.
+    pub(super) fn family_until(&self, store: &PostgresStore) -> i64 {
+        let latest = self.expiries.iter().copied().max();
+        let latest = latest.map_or_else(Timestamp::default, records::time);
+        let family = millis(store.lifetimes().family_until(latest));
+        to_the_hour(self.dues.iter().copied().fold(family, i64::max))
+    }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::clock::{Stopwatch, SystemStopwatch};
 use crate::secret::Secret;
-use crate::store::Retention;
+use crate::store::Lifetimes;
 use crate::store::postgres::start_error::PostgresError;
 use crate::store::postgres::tls::Tls;
 use crate::token::DigestKey;
@@ -33,7 +34,8 @@ pub struct PostgresConfig {
     key: DigestKey,
     connections: usize,
     timeout: Duration,
-    retention: Retention,
+    lifetimes: Lifetimes,
+    stopwatch: Arc<dyn Stopwatch>,
     root_certificates: Option<Arc<str>>,
 }
 
@@ -53,7 +55,8 @@ impl PostgresConfig {
             key,
             connections: 16,
             timeout: Duration::from_secs(5),
-            retention: Retention::default(),
+            lifetimes: Lifetimes::default(),
+            stopwatch: Arc::new(SystemStopwatch::start()),
             root_certificates: None,
         }
     }
@@ -76,10 +79,17 @@ impl PostgresConfig {
         self
     }
 
-    /// Remembers expired tokens for this long; what is recorded from then on.
+    /// For how long what is kept; it counts for what is recorded from then on.
     #[must_use]
-    pub const fn retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
+    pub const fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
+    }
+
+    /// Measures by this for how long a clock has been ahead that a sweep does not believe. Default: the system's stopwatch.
+    #[must_use]
+    pub fn stopwatch(mut self, stopwatch: impl Stopwatch + 'static) -> Self {
+        self.stopwatch = Arc::new(stopwatch);
         self
     }
 
@@ -106,8 +116,12 @@ impl PostgresConfig {
         self.timeout
     }
 
-    pub(super) const fn kept(&self) -> Retention {
-        self.retention
+    pub(super) const fn kept(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    pub(super) fn stopwatch_of_leaps(&self) -> Arc<dyn Stopwatch> {
+        Arc::clone(&self.stopwatch)
     }
 
     /// The URL, read.
@@ -143,7 +157,7 @@ impl fmt::Debug for PostgresConfig {
             .field("at", &at)
             .field("connections", &self.connections)
             .field("timeout", &self.timeout)
-            .field("retention", &self.retention)
+            .field("lifetimes", &self.lifetimes)
             .finish_non_exhaustive()
     }
 }

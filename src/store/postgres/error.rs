@@ -30,6 +30,14 @@ impl Failure {
         }
     }
 
+    /// Whether another transaction recorded a row of the same key, and nothing was done.
+    pub(super) fn is_taken(&self) -> bool {
+        match self {
+            Self::Late | Self::Busy => false,
+            Self::Postgres(error) => error.code() == Some(&SqlState::UNIQUE_VIOLATION),
+        }
+    }
+
     /// Whether the connection is better not used again.
     pub(super) fn spoils(&self) -> bool {
         match self {

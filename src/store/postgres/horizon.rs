@@ -1,28 +1,56 @@
-//! The horizon of a namespace: no token and no session outlasts it. See "How long an entry stays" in the module's notes.
+//! The horizon of a namespace: no record of it is kept for longer. See "How long an entry stays" in the module's notes.
 
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::postgres::link::Retry;
-use crate::store::postgres::records::millis;
+use crate::store::postgres::records::{duration, millis};
 use crate::store::postgres::statements;
 use crate::store::postgres::store::PostgresStore;
 
-/// The horizon is raised in steps of a quarter of an hour: seldom, and not with every token.
-const STEP: i64 = 900_000;
+const HOUR: i64 = 3_600_000;
 
-/// How often the horizon is raised for one call. Nothing lowers it, so the second time is a database that was put back.
+/// How often the horizon is raised for one call. Nothing lowers it, so it is raised once; a second time where the clock has
+/// come another minute further since. The third is a database that was put back.
 pub(super) const RAISES: usize = 3;
 
-/// Says that something lasts until then; see the module's "How long an entry stays".
-pub(super) async fn raise(store: &PostgresStore, latest: i64) -> Result<(), StoreError> {
-    let namespace = store.keys().namespace();
-    let step = (latest / STEP + 1).saturating_mul(STEP).min(millis(Timestamp::MAX));
-    let horizon = step.max(latest);
-    store.link().rows(statements::RAISE, &[&namespace, &horizon], Retry::Allowed).await?;
+/// The next full hour. Rounded like this, the horizon and the grants are written seldom, and not with every token.
+pub(super) fn to_the_hour(until: i64) -> i64 {
+    let next = (until / HOUR + 1).saturating_mul(HOUR);
+    next.min(millis(Timestamp::MAX))
+}
+
+/// Says that something is kept until then, and notes the time.
+pub(super) async fn raise(
+    store: &PostgresStore,
+    until: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let keys = store.keys();
+    let leap = duration(store.lifetimes().clock_leap());
+    store
+        .link()
+        .rows(
+            statements::RAISE,
+            &[&keys.namespace(), &until, &keys.everything().as_bytes(), &millis(now), &leap],
+            Retry::Allowed,
+        )
+        .await?;
     Ok(())
 }
 
 /// It was raised as often as may be, and is too low again.
 pub(super) fn not_raised() -> StoreError {
     StoreError::unavailable("the horizon of the ledger does not stay raised")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_hour_is_later_unless_it_is_never() {
+        assert_eq!([0, 1, HOUR - 1, HOUR].map(to_the_hour), [HOUR, HOUR, HOUR, 2 * HOUR]);
+        let never = millis(Timestamp::MAX);
+        assert_eq!(to_the_hour(never), never);
+    }
 }

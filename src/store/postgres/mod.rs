@@ -3,35 +3,78 @@
 //! # One round trip
 //!
 //! Every operation is one statement that commits by itself (`statements.rs`), or one function of the schema
-//! (`migrations/`): so a caller who hangs up, or a process that dies, leaves it done or not done. All run under READ
+//! (`migrations/`). So a caller who hangs up, or a process that dies, leaves it done or not done. All run under READ
 //! COMMITTED: a statement sees what was committed when it began, and each statement of a function begins anew.
 //!
-//! Locks are taken in the order token, family, session, entries by their keys, namespace; sweeps never wait for a row. So
-//! no two operations wait for each other, and if two did, PostgreSQL would tell one of them, who is told `Conflict`.
+//! Two things take another round trip, and are rare: to raise the horizon (once an hour), and to note the time (once a
+//! minute). Both are done by one statement, `RAISE`, in a transaction before the one that needs it.
+//!
+//! # The rules
+//!
+//! The rules of [`rules`](crate::store::rules) are SQL functions where the database has to decide: `annul_covers`,
+//! `annul_in_window` and so on, each once. The planner puts them in place, and the vectors try them.
+//!
+//! # The order of locks
+//!
+//! Locks are taken in this order: the token that is presented or revoked, its grant, the tokens that are recorded by their
+//! digests, entries by their keys, the namespace, the clock. A new token is waited for by those alone who record the same
+//! value. A sweep never waits for a row of a token, a grant, a session or an entry. So no two operations wait for each
+//! other. If two did, PostgreSQL would end one of them, and its caller would get `Conflict`.
 //!
 //! # No token outlives its revocation
 //!
-//! `find` joins the ledger when it reads, so a token that is issued beside its revocation is dead, whoever was first.
+//! `find` joins the ledger when it reads. So a token that is issued at the same time as its revocation is dead, whichever was
+//! first.
 //!
-//! A rotation consumes the token, and looks for entries in a later statement of its transaction. A client that revokes the
-//! token alone locks the token's row, reads whether it was consumed, and writes. So both lock the token's row. If the
-//! rotation locks first, the revocation then sees a consumed token and ends the grant. If the revocation locks first, the
-//! rotation then sees its entry.
+//! A rotation locks the token's row, looks for entries in a later statement, and then consumes the token. A client that
+//! revokes the token alone locks the same row, reads whether it was consumed, and writes. If the rotation locks first, the
+//! revocation sees a consumed token and ends the grant. If the revocation locks first, the rotation sees its entry.
+//!
+//! # One owner for each grant
+//!
+//! A grant has one row for as long as a token of it is recorded. The first issue writes it, and the owner in it. An issue
+//! that finds the row locks it, so that no sweep removes it before the new tokens are committed. An issue that does not find
+//! it inserts it; if another one was faster with another owner, that insert does nothing, no token is recorded, and the call
+//! is repeated and sees the owner. A token that another transaction records at the same time breaks the primary key: all
+//! of the statement is undone, and the call is repeated.
 //!
 //! # How long an entry stays
 //!
-//! An entry E may go when the last token that it covers has expired, and ten minutes later. A namespace's *horizon* is a
-//! time that no token or session outlasts. A writer that would exceed it first raises it, in a separate transaction, by an
-//! extra quarter of an hour to make this rare. The statement that records does nothing unless it *sees* the horizon high
-//! enough. The same statement sees every entry that was committed before it began, and holds those that cover what it
-//! records: they stay as long.
+//! An entry E goes after the last record that it covers, whatever the clocks of the sweepers show. Four things see to that.
 //!
-//! So for a token T and an entry E that covers it: either E was committed before T's statement began, and is held. Or T's
-//! statement began before E was committed; by then the horizon that covers T was committed too. A sweep that sees E begins
-//! after E's commit, so it sees that horizon. Therefore an entry begins with `due = 0`: the first sweep to come by reads the
-//! horizon, in a statement that begins after it has locked the row, and that is when E's `until` is final. What the
-//! revocation itself saw of the horizon is a first estimate, for the readers of the feed; where the sweep finds more, they
-//! are told again.
+//! **The horizon.** No record of a namespace is kept for longer than until its *horizon*. A writer that would exceed it
+//! first raises it, in a transaction of its own, to the next full hour. The statement that records does nothing unless it
+//! *sees* the horizon high enough.
+//!
+//! **Issue and revoke.** Take a token T and an entry E that covers it. Either T's statement began after E was committed.
+//! Then it sees E, locks it until T is committed, and makes E's `until` later than that of T if it is not. Or T's statement
+//! began before E was committed. By then the horizon that T needs was committed too. A sweep that sees E begins after E's
+//! commit, so it sees that horizon. Therefore an entry is written with `due = 0`: the first sweep that finds it locks the row
+//! and reads the horizon in a later statement, and only then E's `until` is final. What the revocation itself saw of the
+//! horizon is a first estimate, for the readers of the feed; where the sweep finds more, they are told again.
+//!
+//! **The sweep.** It removes E only if E was due before the first token, grant or session that is left in any namespace. It
+//! reads that in a statement that begins after E is locked. A record that another sweeper has locked, or removed and not
+//! committed, is still left. One that was committed before E was locked is seen. One that is not committed holds a lock on
+//! E if its statement saw E, and then E is not locked by the sweep. If its statement did not see E, the paragraph above
+//! applies. After a crash between two steps the records that are left keep their entries.
+//!
+//! **Records that are kept for longer than they were.** A consumed refresh token is kept for as long as its grant. The
+//! sweep that prolongs it reads the entries that cover it, and removes the token instead if one of them would go first: so
+//! it is where the grant goes on in another session, or after another login. The entry of that token alone stays while the
+//! token is there, which the sweep looks up by its digest.
+//!
+//! A cutoff is kept while a session of its namespace lasts that began before it, whoever takes part in it. The sweep looks
+//! for such a session when the entry is due. A session that is recorded is seen, however often it is prolonged. One whose
+//! first statement is not committed is not seen: then the sweep was first, and the login came after all that was in
+//! flight. To open a session changes no entry, and it is refused where the session's own entry is there.
+//!
+//! # The clock of a sweep
+//!
+//! The latest time that was seen is one row, `annul_clock`. A sweep reads it, decides by
+//! [`SweepClock`](crate::store::rules::SweepClock) whether to believe its own clock, and writes it back if no other process
+//! has written since. `RAISE` notes the time of an issue, a rotation and the beginning of a session: the statements that record
+//! do nothing while the time is to be noted. For how long a leap has been seen is measured by the stopwatch of each process.
 //!
 //! # The feed
 //!
@@ -67,6 +110,7 @@ mod find;
 mod horizon;
 mod issue;
 mod keys;
+mod leap_watch;
 mod link;
 mod migrate;
 mod notifier;
@@ -80,6 +124,7 @@ mod start_error;
 mod statements;
 mod store;
 mod sweep;
+mod sweep_clock;
 mod sweep_position;
 mod tls;
 

@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::store::postgres::config::{PostgresConfig, address};
+use crate::store::postgres::leap_watch::LeapWatch;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::migrate::{VERSION, version};
 use crate::store::postgres::notifier::Notifier;
@@ -20,9 +21,10 @@ const NEEDS: &str = "\
 SELECT n.what || ' on ' || n.name
 FROM (VALUES
     ('SELECT', 'annul_schema'), ('UPDATE', 'annul_schema'),
+    ('SELECT', 'annul_clock'), ('UPDATE', 'annul_clock'),
     ('SELECT', 'annul_namespace'), ('INSERT', 'annul_namespace'), ('UPDATE', 'annul_namespace'),
     ('SELECT', 'annul_token'), ('INSERT', 'annul_token'), ('UPDATE', 'annul_token'), ('DELETE', 'annul_token'),
-    ('SELECT', 'annul_family'), ('INSERT', 'annul_family'), ('UPDATE', 'annul_family'), ('DELETE', 'annul_family'),
+    ('SELECT', 'annul_grant'), ('INSERT', 'annul_grant'), ('UPDATE', 'annul_grant'), ('DELETE', 'annul_grant'),
     ('SELECT', 'annul_session'), ('INSERT', 'annul_session'), ('UPDATE', 'annul_session'), ('DELETE', 'annul_session'),
     ('SELECT', 'annul_entry'), ('INSERT', 'annul_entry'), ('UPDATE', 'annul_entry'), ('DELETE', 'annul_entry')
 ) AS n(what, name)
@@ -60,7 +62,8 @@ pub(super) async fn open(config: PostgresConfig) -> Result<PostgresStore, Postgr
         notifier: Notifier::new(&link),
         link,
         key: config.key().clone(),
-        retention: config.kept(),
+        lifetimes: *config.kept(),
+        leap: LeapWatch::new(config.stopwatch_of_leaps()),
         sweep: SweepPosition::default(),
         connection,
         tls,

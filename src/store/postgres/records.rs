@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
-use crate::id::{ClientId, SessionId, Subject};
-use crate::revocation::{Actor, Reason, Target};
+use crate::id::{SessionId, Subject};
+use crate::revocation::{Actor, Target, TargetKind};
 use crate::secret::Secret;
 use crate::store::postgres::error::corrupt;
+use crate::store::rules::codes;
+use crate::store::rules::rotation::Generation;
 use crate::store::{FeedEntry, Session, StoreError};
-use crate::token::{Grant, TargetKind, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState};
+use crate::token::{Grant, TokenDigest, TokenKind, TokenRecord, TokenState};
 
 /// Later than any time that is meant: "never". Far from what `bigint` can hold, so that sums of it are no overflow.
 const NEVER: i64 = i64::MAX / 4;
@@ -35,47 +37,42 @@ pub(super) fn time(millis: i64) -> Timestamp {
     }
 }
 
-pub(super) const fn kind_number(kind: TokenKind) -> i16 {
-    match kind {
-        TokenKind::AccessToken => 0,
-        TokenKind::RefreshToken => 1,
+/// A letter of the codes, as it is kept.
+fn letter(letter: u8) -> String {
+    char::from(letter).to_string()
+}
+
+/// A letter of the codes, as it was kept; none of the codes is zero.
+fn letter_of(text: &str) -> u8 {
+    match text.as_bytes() {
+        [letter] => *letter,
+        _ => 0,
     }
 }
 
-/// The kind of an entry; also the order in which they are asked who covers a token.
-pub(super) fn target_number(target: &Target) -> i16 {
-    match target {
-        Target::Token(id) if id.digest().is_none() => 7,
-        Target::Token(_) => 0,
-        Target::Grant(_) => 1,
-        Target::Session(_) => 2,
-        Target::SubjectAtClient(..) => 3,
-        Target::Subject(_) => 4,
-        Target::Client(_) => 5,
-        Target::Everything => 6,
-    }
+pub(super) fn kind_letter(kind: TokenKind) -> String {
+    letter(codes::token_letter(kind))
+}
+
+/// A generation, as it is kept.
+pub(super) fn generation(generation: Generation) -> i32 {
+    i32::try_from(generation.get()).unwrap_or(i32::MAX)
+}
+
+/// The kind of an entry: the narrower, the smaller.
+pub(super) fn target_number(kind: TargetKind) -> i16 {
+    codes::target_number(kind).into()
 }
 
 pub(super) fn target_kind(number: i16) -> Result<TargetKind, StoreError> {
-    Ok(match number {
-        0 | 7 => TargetKind::Token,
-        1 => TargetKind::Grant,
-        2 => TargetKind::Session,
-        3 => TargetKind::SubjectAtClient,
-        4 => TargetKind::Subject,
-        5 => TargetKind::Client,
-        6 => TargetKind::Everything,
-        unknown => return Err(corrupt(format!("an entry is of kind {unknown}"))),
-    })
+    let kind = u8::try_from(number).ok().and_then(codes::target_of_number);
+    kind.ok_or_else(|| corrupt(format!("an entry is of kind {number}")))
 }
 
-/// The name in an entry, and the client beside it.
+/// The name in an entry, and the client next to it.
 pub(super) fn names_of(target: &Target) -> (&[u8], Option<&[u8]>) {
     match target {
-        Target::Token(id) => match id.digest() {
-            Some(digest) => (digest.as_bytes(), None),
-            None => (id.name().unwrap_or_default().as_bytes(), None),
-        },
+        Target::Token(id) => (id.digest().map_or(&[], |digest| digest.as_bytes()), None),
         Target::Grant(id) => (id.as_str().as_bytes(), None),
         Target::Session(id) => (id.as_str().as_bytes(), None),
         Target::SubjectAtClient(subject, client) => {
@@ -87,12 +84,12 @@ pub(super) fn names_of(target: &Target) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-pub(super) fn actor_number(actor: &Actor) -> (i16, Option<&[u8]>) {
-    match actor {
-        Actor::Operator => (0, None),
-        Actor::Store => (1, None),
-        Actor::Client(client) => (2, Some(client.as_str().as_bytes())),
-    }
+pub(super) fn actor(actor: &Actor) -> (String, Option<&[u8]>) {
+    let client = match actor {
+        Actor::Client(client) => Some(client.as_str().as_bytes()),
+        Actor::Operator | Actor::Store => None,
+    };
+    (letter(codes::actor_letter(actor)), client)
 }
 
 /// One row of the columns that `FIND` and `ROTATE` share, from this column on.
@@ -101,11 +98,8 @@ pub(super) fn record(
     first: usize,
     digest: TokenDigest,
 ) -> Result<TokenRecord, StoreError> {
-    let kind = match get::<i16>(row, first)? {
-        0 => TokenKind::AccessToken,
-        1 => TokenKind::RefreshToken,
-        unknown => return Err(corrupt(format!("a token is of kind {unknown}"))),
-    };
+    let kind = codes::token_of_letter(letter_of(get(row, first)?))
+        .ok_or_else(|| corrupt("a token is of an unknown kind"))?;
     let authenticated_at = time(get(row, first + 4)?);
     let mut grant = Grant::new(name(row, first + 6)?, name(row, first + 7)?, authenticated_at);
     if let Some(subject) = optional_name(row, first + 8)? {
@@ -140,29 +134,25 @@ pub(super) fn session(row: &Row, id: &SessionId) -> Result<Session, StoreError> 
 /// The entry in a row of the feed, from this column on.
 pub(super) fn entry(row: &Row, first: usize) -> Result<FeedEntry, StoreError> {
     let bytes: &[u8] = get(row, first + 1)?;
-    let target = match get::<i16>(row, first)? {
-        0 => {
+    let target = match target_kind(get(row, first)?)? {
+        TargetKind::Token => {
             let digest: [u8; 32] =
                 bytes.try_into().map_err(|_| corrupt("a digest in the ledger is cut short"))?;
             Target::Token(TokenDigest::from_bytes(digest).into())
         }
-        1 => Target::Grant(text(bytes)?.into()),
-        2 => Target::Session(text(bytes)?.into()),
-        3 => Target::SubjectAtClient(text(bytes)?.into(), name(row, first + 2)?.into()),
-        4 => Target::Subject(text(bytes)?.into()),
-        5 => Target::Client(text(bytes)?.into()),
-        6 => Target::Everything,
-        7 => Target::Token(TokenId::named(text(bytes)?)),
-        unknown => return Err(corrupt(format!("an entry is of kind {unknown}"))),
+        TargetKind::Grant => Target::Grant(text(bytes)?.into()),
+        TargetKind::Session => Target::Session(text(bytes)?.into()),
+        TargetKind::SubjectAtClient => {
+            Target::SubjectAtClient(text(bytes)?.into(), name(row, first + 2)?.into())
+        }
+        TargetKind::Subject => Target::Subject(text(bytes)?.into()),
+        TargetKind::Client => Target::Client(text(bytes)?.into()),
+        TargetKind::Everything => Target::Everything,
     };
-    // Why a token is dead matters less than that it is: a later version may know more reasons.
-    let reason = Reason::named(get(row, first + 5)?).unwrap_or(Reason::Administrative);
-    let actor = match get::<i16>(row, first + 6)? {
-        0 => Actor::Operator,
-        1 => Actor::Store,
-        2 => Actor::Client(ClientId::new(name(row, first + 7)?)),
-        unknown => return Err(corrupt(format!("an entry was made by actor {unknown}"))),
-    };
+    let reason = codes::reason_of_name(get(row, first + 5)?);
+    let client = optional_name(row, first + 7)?;
+    let actor = codes::actor_of_letter(letter_of(get(row, first + 6)?), client)
+        .ok_or_else(|| corrupt("an entry was made by an unknown actor"))?;
     let (at, until) = (time(get(row, first + 3)?), time(get(row, first + 4)?));
     Ok(FeedEntry::new(target, at, reason, actor, until))
 }

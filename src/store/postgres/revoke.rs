@@ -1,11 +1,12 @@
 //! Writing an entry of the ledger.
 
-use crate::revocation::{Actor, Revocation, Revoked, Target};
+use crate::revocation::{Revocation, Revoked, Target, TargetKind};
+use crate::store::StoreError;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
-use crate::store::{Retention, StoreError};
+use crate::store::rules::issuing;
 
 /// Writes the entry, and says whether it is a new one.
 pub(super) async fn revoke(
@@ -13,30 +14,47 @@ pub(super) async fn revoke(
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
     let (keys, target) = (store.keys(), revocation.target());
+    if let Target::Token(id) = target
+        && id.digest().is_none()
+    {
+        return Err(issuing::no_such_name());
+    }
     let key = keys.of(target);
+    let kind = records::target_number(target.kind());
     let (namespace, at) = (keys.namespace(), millis(revocation.at()));
-    let in_flight = duration(Retention::IN_FLIGHT);
+    let recorded_at = millis(revocation.recorded_at());
+    let lifetimes = store.lifetimes();
+    let unrecorded = duration(lifetimes.longest_unrecorded());
+    let in_flight = duration(lifetimes.in_flight());
     let reason = revocation.reason().as_str();
-    let (actor, client) = records::actor_number(revocation.actor());
-    let own_digest = match (target, revocation.actor()) {
-        (Target::Token(id), Actor::Client(_)) => id.digest(),
-        (_, _) => None,
-    };
-    let written = match own_digest {
+    let (actor, client) = records::actor(revocation.actor());
+    let written = match revocation.token_alone().and_then(|id| id.digest()) {
         Some(digest) => {
-            let digest = digest.as_bytes().as_slice();
-            let params: [Param<'_>; 7] =
-                [&digest, &key.as_bytes(), &namespace, &at, &in_flight, &reason, &client];
+            let params: [Param<'_>; 12] = [
+                &digest.as_bytes().as_slice(),
+                &key.as_bytes(),
+                &namespace,
+                &at,
+                &recorded_at,
+                &unrecorded,
+                &in_flight,
+                &kind,
+                &records::target_number(TargetKind::Grant),
+                &reason,
+                &actor,
+                &client,
+            ];
             store.link().rows(statements::REVOKE_OWN_TOKEN, &params, Retry::Allowed).await?
         }
         None => {
-            let kind = records::target_number(target);
             let (name, second_name) = records::names_of(target);
-            let params: [Param<'_>; 10] = [
+            let params: [Param<'_>; 12] = [
                 &key.as_bytes(),
                 &namespace,
                 &kind,
                 &at,
+                &recorded_at,
+                &unrecorded,
                 &in_flight,
                 &name,
                 &second_name,
@@ -51,6 +69,6 @@ pub(super) async fn revoke(
         return Ok(Revoked::Already);
     }
     store.notify();
-    let newly = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
-    Ok(if newly.contains(&true) { Revoked::Newly } else { Revoked::Already })
+    let news = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
+    Ok(if news.contains(&true) { Revoked::Newly } else { Revoked::Already })
 }

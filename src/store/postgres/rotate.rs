@@ -1,11 +1,13 @@
 //! Rotating a refresh token.
 
-use crate::store::postgres::columns::{Columns, another_grants};
-use crate::store::postgres::link::Retry;
+use crate::store::postgres::columns::Columns;
+use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
-use crate::store::{Refused, Retention, Rotated, Rotation, StoreError};
+use crate::store::rules::issuing;
+use crate::store::rules::rotation::Generation;
+use crate::store::{Refused, Rotated, Rotation, StoreError};
 use crate::token::TokenDigest;
 
 /// Consumes the refresh token and records its successors, or says why not.
@@ -13,49 +15,41 @@ pub(super) async fn rotate(
     store: &PostgresStore,
     rotation: &Rotation<'_>,
 ) -> Result<Rotated, StoreError> {
-    let columns = Columns::new(store, rotation.successors());
+    let columns = Columns::new(store, rotation.successors())?;
     let digest = store.keys().digests().digest(rotation.presented());
     let key = store.keys().token(&digest.into());
-    let now = rotation.now();
-    let kept = store.retention().refresh_tokens;
-    let latest = columns.latest();
+    let lifetimes = store.lifetimes();
+    let until = columns.family_until(store);
     let (digests, keys) = (columns.digests(), columns.keys());
     let generations = columns.generations(None);
-    let mut needed = latest;
+    let params: [Param<'_>; 20] = [
+        &store.keys().namespace(),
+        &digest.as_bytes().as_slice(),
+        &key.as_bytes(),
+        &store.keys().everything().as_bytes(),
+        &rotation.client().as_str().as_bytes(),
+        &millis(rotation.now()),
+        &duration(rotation.grace()),
+        &until,
+        &duration(lifetimes.clock_leap()),
+        &duration(lifetimes.longest_unrecorded()),
+        &duration(lifetimes.in_flight()),
+        &records::generation(Generation::LAST),
+        &digests,
+        &keys,
+        &columns.kinds,
+        &columns.consumed,
+        &generations,
+        &columns.expiries,
+        &columns.dues,
+        &columns.counterparts,
+    ];
     for _ in 0..horizon::RAISES {
-        let row = store
-            .link()
-            .row(
-                statements::ROTATE,
-                &[
-                    &store.keys().namespace(),
-                    &digest.as_bytes().as_slice(),
-                    &key.as_bytes(),
-                    &store.keys().everything().as_bytes(),
-                    &rotation.client().as_str().as_bytes(),
-                    &millis(now),
-                    &duration(rotation.grace()),
-                    &latest,
-                    &duration(kept),
-                    &duration(Retention::IN_FLIGHT),
-                    &digests,
-                    &keys,
-                    &columns.kinds,
-                    &columns.consumed,
-                    &generations,
-                    &columns.expiries,
-                    &columns.dues,
-                    &columns.counterparts,
-                ],
-                // The first attempt may have consumed the token: a second one would find it reused.
-                Retry::Never,
-            )
-            .await?;
+        // The first attempt may have consumed the token: a second one would find it reused.
+        let row = store.link().row(statements::ROTATE, &params, Retry::Never).await?;
         let outcome: i16 = get(&row, 0)?;
         if outcome == 9 {
-            let record = records::record(&row, 2, digest)?;
-            needed = needed.max(millis(record.expires_at()));
-            horizon::raise(store, needed).await?;
+            horizon::raise(store, until, rotation.now()).await?;
             continue;
         }
         return rotated(store, outcome, &row, digest);
@@ -83,7 +77,7 @@ fn rotated(
             store.notify();
             Rotated::Reused(record()?)
         }
-        8 => return Err(another_grants()),
+        8 => return Err(issuing::taken()),
         unknown => return Err(StoreError::corrupt(format!("a rotation came to {unknown}"))),
     })
 }

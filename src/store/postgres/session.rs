@@ -1,12 +1,11 @@
 //! Opening, joining and reading sessions.
 
-use crate::id::{ClientId, SessionId};
-use crate::store::postgres::keys::Key;
-use crate::store::postgres::link::Retry;
+use crate::id::SessionId;
+use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
-use crate::store::{Retention, Session, StoreError};
+use crate::store::{Session, StoreError};
 
 /// Opens the session, or adds to it what is new.
 pub(super) async fn open_session(
@@ -17,45 +16,34 @@ pub(super) async fn open_session(
     let key = keys.session(session.id());
     let clients: Vec<&[u8]> =
         session.clients().iter().map(|client| client.as_str().as_bytes()).collect();
-    let mut holds = vec![keys.subject(session.subject()), *keys.everything()];
-    let of_client = |client: &ClientId| {
-        let client = client.as_str();
-        [keys.client(client), keys.pair(session.subject(), client)]
-    };
-    holds.extend(session.clients().iter().flat_map(of_client));
-    let holds: Vec<&[u8]> = holds.iter().map(Key::as_bytes).collect();
-    let ends = millis(session.expires_at());
-    let due = millis(session.expires_at() + store.retention().refresh_tokens);
+    let lifetimes = store.lifetimes();
+    let due = millis(lifetimes.session_until(session.expires_at()));
+    let until = horizon::to_the_hour(due);
+    let params: [Param<'_>; 10] = [
+        &keys.namespace(),
+        &until,
+        &duration(lifetimes.clock_leap()),
+        &key.as_bytes(),
+        &session.id().as_str().as_bytes(),
+        &session.subject().as_str().as_bytes(),
+        &millis(session.started_at()),
+        &millis(session.expires_at()),
+        &due,
+        &clients,
+    ];
     for _ in 0..horizon::RAISES {
-        let row = store
-            .link()
-            .row(
-                statements::OPEN_SESSION,
-                &[
-                    &keys.namespace(),
-                    &ends,
-                    &key.as_bytes(),
-                    &session.id().as_str().as_bytes(),
-                    &session.subject().as_str().as_bytes(),
-                    &millis(session.started_at()),
-                    &due,
-                    &clients,
-                    &holds,
-                    &duration(Retention::IN_FLIGHT),
-                ],
-                Retry::Allowed,
-            )
-            .await?;
-        let (ready, ended, opened): (bool, bool, bool) =
+        let row = store.link().row(statements::OPEN_SESSION, &params, Retry::Allowed).await?;
+        let (is_ready, is_ended, is_opened): (bool, bool, bool) =
             (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
-        if ended {
+        if is_ended {
             return Err(StoreError::conflict("the session was logged out"));
         }
-        if !ready {
-            horizon::raise(store, ends).await?;
+        if !is_ready {
+            // That it has begun is what is known of the time.
+            horizon::raise(store, until, session.started_at()).await?;
             continue;
         }
-        if !opened {
+        if !is_opened {
             return Err(StoreError::conflict("the session belongs to another subject"));
         }
         return Ok(());

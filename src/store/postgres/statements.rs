@@ -1,6 +1,6 @@
 //! What is sent to the database: each of these is a transaction of its own, and one round trip.
 
-/// A token, and the first kind of entry that covers it: eight look-ups by primary key.
+/// A token, and the narrowest kind of entry that covers it: eight look-ups by primary key.
 ///
 /// `$1` the digest, `$2` the token's own key, `$3` the key of everything.
 pub(super) const FIND: &str = "\
@@ -9,166 +9,211 @@ SELECT t.kind, t.consumed, t.issued_at, t.expires_at, t.authenticated_at, t.offl
        (SELECT e.kind FROM annul_entry e
         WHERE e.key = ANY (ARRAY[$2::bytea, t.grant_key, t.session_key, t.pair_key, t.subject_key, t.client_key,
                                  $3::bytea])
-        AND (e.kind <= 2 OR e.at >= t.authenticated_at)
+        AND annul_covers(e.kind, e.at, t.authenticated_at)
         ORDER BY e.kind LIMIT 1)
 FROM annul_token t WHERE t.digest = $1::bytea";
 
 /// Writes one entry, moves its cutoff forward, or keeps it for as long as a new one would be kept; nothing, and no lock,
 /// where the ledger says so already and keeps it long enough. The answer: a row where anything was written, and whether it
-/// is news. Every entry is kept longer than its cutoff by what is in flight, so one whose cutoff is this one is this one.
+/// is news.
 ///
-/// `$1` key, `$2` namespace, `$3` kind, `$4` cutoff, `$5` how long what is in flight may take, `$6` name, `$7` client,
-/// `$8` reason, `$9` actor, `$10` the actor's name.
+/// `$1` key, `$2` namespace, `$3` kind, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
+/// recorded, `$7` how long what is in flight may take, `$8` name, `$9` client, `$10` reason, `$11` actor, `$12` the actor's
+/// name.
 pub(super) const REVOKE: &str = "\
+WITH lasts AS MATERIALIZED (
+    SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $2::bigint),
+                             greatest($5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
+)
 INSERT INTO annul_entry AS e (key, namespace, kind, at, until, due, name, client, reason, actor, actor_client)
-SELECT $1::bytea, $2::bigint, $3::smallint, $4::bigint,
-       greatest($4::bigint, (SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $2::bigint)) + $5::bigint, 0,
-       $6::bytea, $7::bytea, $8::text, $9::smallint, $10::bytea
+SELECT $1::bytea, $2::bigint, $3::smallint, $4::bigint, w.until, 0, $8::bytea, $9::bytea, $10::text, $11::text,
+       $12::bytea
+FROM lasts w
 WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = $1::bytea
-                  AND (k.kind NOT BETWEEN 3 AND 6 OR k.at >= $4::bigint) AND k.until >= $4::bigint + $5::bigint)
+                  AND NOT annul_moves(k.kind, k.at, $4::bigint) AND k.until >= w.until)
 ON CONFLICT (key) DO UPDATE
 SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place,
-    at = CASE WHEN e.kind BETWEEN 3 AND 6 THEN greatest(e.at, excluded.at) ELSE e.at END,
-    reason = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.reason ELSE e.reason END,
-    actor = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.actor ELSE e.actor END,
-    actor_client = CASE WHEN e.kind BETWEEN 3 AND 6 AND e.at < excluded.at THEN excluded.actor_client
-                        ELSE e.actor_client END
-WHERE (e.kind BETWEEN 3 AND 6 AND e.at < excluded.at) OR e.until < excluded.at + $5::bigint
-RETURNING e.at = $4::bigint";
+    news = annul_moves(e.kind, e.at, excluded.at),
+    at = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.at ELSE e.at END,
+    reason = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.reason ELSE e.reason END,
+    actor = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.actor ELSE e.actor END,
+    actor_client = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.actor_client ELSE e.actor_client END
+WHERE annul_moves(e.kind, e.at, excluded.at) OR e.until < excluded.until
+RETURNING e.news";
 
-/// Writes the entry for one token that a client revokes; and one for its grant if the token has been rotated since it was
+/// Writes the entry for one token that a client revokes; and one for its grant if the token was consumed since it was
 /// looked up: by then revoking it means that, and its successors would live. Both are kept, and answered, as by `REVOKE`.
 ///
 /// The token's row is locked first. A rotation that was there before is waited for, and `consumed` is what it left; one
 /// that comes later waits, and sees the entry.
 ///
-/// `$1` digest, `$2` key, `$3` namespace, `$4` cutoff, `$5` in flight, `$6` reason, `$7` the client's name.
+/// `$1` digest, `$2` key, `$3` namespace, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
+/// recorded, `$7` in flight, `$8` the kind of a token, `$9` the kind of a grant, `$10` reason, `$11` actor, `$12` the
+/// client's name.
 pub(super) const REVOKE_OWN_TOKEN: &str = "\
-WITH spent AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT t.consumed, t.grant_key, t.grant_id FROM annul_token t WHERE t.digest = $1::bytea FOR SHARE
-), news AS MATERIALIZED (
-    SELECT $2::bytea AS key, 0::smallint AS kind, $1::bytea AS name
+), lasts AS MATERIALIZED (
+    SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $3::bigint),
+                             greatest($5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
+), wanted AS MATERIALIZED (
+    SELECT $2::bytea AS key, $8::smallint AS kind, $1::bytea AS name
     UNION ALL
-    SELECT s.grant_key, 1::smallint, s.grant_id FROM spent s WHERE s.consumed
+    SELECT f.grant_key, $9::smallint, f.grant_id FROM found f WHERE f.consumed
 )
 INSERT INTO annul_entry AS e (key, namespace, kind, at, until, due, name, reason, actor, actor_client)
-SELECT w.key, $3::bigint, w.kind, $4::bigint,
-       greatest($4::bigint, (SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $3::bigint)) + $5::bigint, 0,
-       w.name, $6::text, 2::smallint, $7::bytea
-FROM news w
-WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= $4::bigint + $5::bigint)
+SELECT w.key, $3::bigint, w.kind, $4::bigint, l.until, 0, w.name, $10::text, $11::text, $12::bytea
+FROM wanted w, lasts l
+WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= l.until)
 ORDER BY w.key
 ON CONFLICT (key) DO UPDATE
-SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place
-WHERE e.until < excluded.at + $5::bigint
-RETURNING e.at = $4::bigint";
+SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, news = false
+WHERE e.until < excluded.until
+RETURNING e.news";
 
-/// Records tokens, and says whether an entry covers them, which then stays for as long as they do: to the horizon, which
+/// Records tokens, and says whether an entry covers them, which then stays for longer than they do: to the horizon, which
 /// moves seldom, so that many tokens that are born dead write seldom.
 ///
-/// Nothing is done unless the horizon that this statement sees reaches `$2`.
+/// Nothing is done unless the horizon that this statement sees reaches `$2`, and the clock was noted lately; nor if the grant
+/// is another client's or subject's, or a token another grant's. The grant's row is there first, and is locked or written, so
+/// that no sweep takes it before the tokens; so is each entry that covers them. A token that another statement records at the same time is an error, and then
+/// nothing is done either.
 ///
-/// `$1` namespace, `$2` the latest expiry, `$3` now, `$4`.. what they share, `$14`.. what each of them is, `$21` the keys of
-/// all entries that may cover them.
+/// `$1` namespace, `$2` until when the grant is kept, `$3` now, `$4` leap, `$5` in flight, `$6`.. what they share, `$18`..
+/// what each of them is, `$25` the keys of all entries that may cover them.
 pub(super) const ISSUE: &str = "\
 WITH ready AS MATERIALIZED (
-    SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
+    SELECT n.horizon FROM annul_namespace n
+    WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
+    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, $3::bigint, $4::bigint))
+), known AS MATERIALIZED (
+    SELECT g.owner = coalesce($10::bytea, $12::bytea) AS is_own, g.due >= $2::bigint AS is_kept
+    FROM ready, annul_grant g WHERE g.key = $8::bytea FOR KEY SHARE OF g
+), taken AS MATERIALIZED (
+    SELECT FROM ready, unnest($18::bytea[], $19::text[]) AS w(digest, kind) JOIN annul_token t ON t.digest = w.digest
+    WHERE t.grant_key <> $8::bytea OR t.kind <> w.kind
+), fit AS MATERIALIZED (
+    SELECT FROM ready
+    WHERE NOT EXISTS (SELECT FROM taken) AND NOT EXISTS (SELECT FROM known k WHERE NOT k.is_own)
+), granted AS (
+    INSERT INTO annul_grant AS g (key, namespace, owner, generation, rotated_at, due)
+    SELECT $8::bytea, $1::bigint, coalesce($10::bytea, $12::bytea), 0, 0, $2::bigint
+    FROM fit WHERE NOT EXISTS (SELECT FROM known k WHERE k.is_kept)
+    ON CONFLICT (key) DO UPDATE SET due = greatest(g.due, excluded.due) WHERE g.owner = excluded.owner
+    RETURNING 1
+), allowed AS MATERIALIZED (
+    SELECT FROM fit WHERE EXISTS (SELECT FROM known k WHERE k.is_kept) OR EXISTS (SELECT FROM granted)
 ), written AS (
     INSERT INTO annul_token
         (digest, kind, consumed, generation, issued_at, expires_at, due, authenticated_at, offline,
          grant_key, session_key, pair_key, subject_key, client_key,
          grant_id, client_id, subject, session, scope, counterpart)
-    SELECT w.digest, w.kind, w.consumed, w.generation, $3::bigint, w.expires_at, w.due, $4::bigint, $5::boolean,
-           $6::bytea, $7::bytea, $8::bytea, $9::bytea, $10::bytea,
-           $11::bytea, $12::bytea, $13::bytea, $14::bytea, $15::bytea, w.counterpart
-    FROM ready, unnest($16::bytea[], $17::smallint[], $18::boolean[], $19::integer[], $20::bigint[], $21::bigint[],
-                       $22::bytea[])
+    SELECT w.digest, w.kind, w.consumed, w.generation, $3::bigint, w.expires_at, w.due, $6::bigint, $7::boolean,
+           $8::bytea, $9::bytea, $10::bytea, $11::bytea, $12::bytea,
+           $13::bytea, $14::bytea, $15::bytea, $16::bytea, $17::bytea, w.counterpart
+    FROM allowed, unnest($18::bytea[], $19::text[], $20::boolean[], $21::integer[], $22::bigint[], $23::bigint[],
+                         $24::bytea[])
         AS w(digest, kind, consumed, generation, expires_at, due, counterpart)
+    WHERE NOT EXISTS (SELECT FROM annul_token t WHERE t.digest = w.digest)
     ORDER BY w.digest
-    ON CONFLICT (digest) DO NOTHING
     RETURNING 1
 ), covering AS MATERIALIZED (
-    SELECT e.key, e.kind, e.until FROM ready, annul_entry e
-    WHERE e.key = ANY ($23::bytea[]) AND (e.kind <= 2 OR e.at >= $4::bigint)
+    SELECT e.key, e.kind, e.until >= annul_entry_outlives($2::bigint, $5::bigint) AS is_kept
+    FROM allowed, annul_entry e
+    WHERE e.key = ANY ($25::bytea[]) AND annul_covers(e.kind, e.at, $6::bigint)
+    FOR KEY SHARE OF e
 ), held AS (
-    UPDATE annul_entry e SET until = greatest(e.until, r.horizon)
+    UPDATE annul_entry e SET until = greatest(e.until, annul_entry_outlives(r.horizon, $5::bigint))
     FROM ready r, (
           SELECT l.key FROM annul_entry l
-          WHERE l.key = ANY (ARRAY(SELECT c.key FROM covering c WHERE c.until < $2::bigint))
+          WHERE l.key = ANY (ARRAY(SELECT c.key FROM covering c WHERE NOT c.is_kept))
           ORDER BY l.key FOR NO KEY UPDATE) l
     WHERE e.key = l.key
     RETURNING e.kind
 )
-SELECT EXISTS (SELECT FROM ready), (SELECT count(*) FROM written),
-       least((SELECT min(c.kind) FROM covering c WHERE c.until >= $2::bigint), (SELECT min(h.kind) FROM held h))";
+SELECT EXISTS (SELECT FROM ready), EXISTS (SELECT FROM known k WHERE NOT k.is_own), EXISTS (SELECT FROM taken),
+       EXISTS (SELECT FROM allowed), (SELECT count(*) FROM written),
+       least((SELECT min(c.kind) FROM covering c WHERE c.is_kept), (SELECT min(h.kind) FROM held h))";
 
-/// Whether one of these tokens is another grant's, or of another kind.
-pub(super) const FOREIGN: &str = "\
-SELECT EXISTS (
-    SELECT FROM unnest($1::bytea[], $2::smallint[]) AS w(digest, kind) JOIN annul_token t ON t.digest = w.digest
-    WHERE t.grant_key <> $3::bytea OR t.kind <> w.kind)";
-
-/// Says, before it is recorded and in a transaction of its own, that something lasts so long.
+/// Says, before it is recorded and in a transaction of its own, that something is kept for so long; and notes the time. The
+/// namespace is written before the clock.
+///
+/// `$1` namespace, `$2` the horizon, `$3` the key of everything, `$4` now, `$5` leap.
 pub(super) const RAISE: &str = "\
-INSERT INTO annul_namespace AS n (namespace, horizon) VALUES ($1::bigint, $2::bigint)
-ON CONFLICT (namespace) DO UPDATE SET horizon = excluded.horizon WHERE n.horizon < excluded.horizon";
+WITH raised AS (
+    INSERT INTO annul_namespace AS n (namespace, horizon, everything) VALUES ($1::bigint, $2::bigint, $3::bytea)
+    ON CONFLICT (namespace) DO UPDATE SET horizon = excluded.horizon, everything = excluded.everything
+    WHERE n.horizon < excluded.horizon
+    RETURNING 1
+)
+UPDATE annul_clock c SET latest = $4::bigint
+WHERE annul_notes(c.latest, $4::bigint, $5::bigint) AND (SELECT count(*) FROM raised) >= 0";
 
+/// Rotates a refresh token; the function is in the schema.
 pub(super) const ROTATE: &str = "\
 SELECT r.outcome, r.covered_by,
        (r.spent).kind, (r.spent).consumed, (r.spent).issued_at, (r.spent).expires_at, (r.spent).authenticated_at,
        (r.spent).offline, (r.spent).grant_id, (r.spent).client_id, (r.spent).subject, (r.spent).session,
        (r.spent).scope, (r.spent).counterpart
 FROM annul_rotate($1::bigint, $2::bytea, $3::bytea, $4::bytea, $5::bytea, $6::bigint, $7::bigint, $8::bigint, $9::bigint,
-                  $10::bigint, $11::bytea[], $12::bytea[], $13::smallint[], $14::boolean[], $15::integer[], $16::bigint[],
-                  $17::bigint[], $18::bytea[]) r";
+                  $10::bigint, $11::bigint, $12::integer, $13::bytea[], $14::bytea[], $15::text[], $16::boolean[],
+                  $17::integer[], $18::bigint[], $19::bigint[], $20::bytea[]) r";
 
-/// Opens or joins a session, unless it was logged out or is another subject's; and holds the entries that end its login.
+/// Opens or joins a session, unless it was logged out or is another subject's.
 ///
-/// `$1` namespace, `$2` its end, `$3` key, `$4` id, `$5` subject, `$6` its beginning, `$7` due, `$8` clients, `$9` the
-/// targets that end its login, `$10` in flight.
+/// `$1` namespace, `$2` the horizon that it needs, `$3` leap, `$4` key, `$5` id, `$6` subject, `$7` its beginning, `$8` its
+/// end, `$9` until when it is kept, `$10` clients.
 pub(super) const OPEN_SESSION: &str = "\
 WITH ready AS MATERIALIZED (
-    SELECT FROM annul_namespace n WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
+    SELECT FROM annul_namespace n
+    WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
+    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, $7::bigint, $3::bigint))
 ), ended AS MATERIALIZED (
-    SELECT FROM annul_entry e WHERE e.key = $3::bytea
+    SELECT FROM annul_entry e WHERE e.key = $4::bytea
 ), opened AS (
-    INSERT INTO annul_session AS s (key, id, subject, started_at, expires_at, due, clients, holds)
-    SELECT $3::bytea, $4::bytea, $5::bytea, $6::bigint, $2::bigint, $7::bigint, $8::bytea[], $9::bytea[]
+    INSERT INTO annul_session AS s (key, namespace, id, subject, started_at, expires_at, due, clients)
+    SELECT $4::bytea, $1::bigint, $5::bytea, $6::bytea, $7::bigint, $8::bigint, $9::bigint, $10::bytea[]
     FROM ready WHERE NOT EXISTS (SELECT FROM ended)
     ON CONFLICT (key) DO UPDATE
     SET expires_at = greatest(s.expires_at, excluded.expires_at),
         due = greatest(s.due, excluded.due),
         clients = s.clients || ARRAY(SELECT c.id FROM unnest(excluded.clients) WITH ORDINALITY AS c(id, n)
-                                     WHERE c.id <> ALL (s.clients) ORDER BY c.n),
-        holds = s.holds || ARRAY(SELECT h.key FROM unnest(excluded.holds) AS h(key) WHERE h.key <> ALL (s.holds))
+                                     WHERE c.id <> ALL (s.clients) ORDER BY c.n)
     WHERE s.subject = excluded.subject
-    RETURNING s.started_at, s.expires_at + $10::bigint AS until, s.holds
-), held AS (
-    UPDATE annul_entry e SET until = greatest(e.until, l.until)
-    FROM (SELECT k.key, o.until FROM opened o, annul_entry k
-          WHERE k.key = ANY (o.holds) AND k.at >= o.started_at AND k.until < o.until
-          ORDER BY k.key FOR NO KEY UPDATE OF k) l
-    WHERE e.key = l.key
     RETURNING 1
 )
-SELECT EXISTS (SELECT FROM ready), EXISTS (SELECT FROM ended), EXISTS (SELECT FROM opened),
-       (SELECT count(*) FROM held)";
+SELECT EXISTS (SELECT FROM ready), EXISTS (SELECT FROM ended), EXISTS (SELECT FROM opened)";
 
 pub(super) const SESSION: &str = "\
 SELECT s.subject, s.started_at, s.expires_at, s.clients FROM annul_session s WHERE s.key = $1::bytea";
 
+/// What a sweep compares its clock with.
+pub(super) const CLOCK: &str = "SELECT c.latest, c.leaped_to FROM annul_clock c";
+
+/// Writes the clock down, unless it changed since it was read.
+///
+/// `$1` the latest time, `$2` what it leaped to, `$3` and `$4` both as they were read.
+pub(super) const SET_CLOCK: &str = "\
+UPDATE annul_clock c SET latest = $1::bigint, leaped_to = $2::bigint
+WHERE c.latest = $3::bigint AND c.leaped_to IS NOT DISTINCT FROM $4::bigint
+RETURNING 1";
+
+/// Until when the first token, the first grant and the first session are kept: one look-up by an index each.
+pub(super) const FIRST_DUE: &str = "\
+SELECT (SELECT min(t.due) FROM annul_token t), (SELECT min(g.due) FROM annul_grant g),
+       (SELECT min(s.due) FROM annul_session s)";
+
 pub(super) const SWEEP_TOKENS: &str = "\
-SELECT looked, removed, reached
-FROM annul_sweep_tokens($1::bigint, $2::bigint, $3::integer, $4::bigint, $5::bigint)";
+SELECT looked, removed, reached FROM annul_sweep_tokens($1::bigint, $2::bigint, $3::integer)";
 
-pub(super) const SWEEP_ENTRIES: &str = "\
-SELECT looked, removed, reached FROM annul_sweep_entries($1::bigint, $2::bigint, $3::integer, $4::bigint)";
-
-pub(super) const SWEEP_FAMILIES: &str = "\
-SELECT looked, removed, reached FROM annul_sweep_families($1::bigint, $2::bigint, $3::integer, $4::bigint)";
+pub(super) const SWEEP_GRANTS: &str = "\
+SELECT looked, removed, reached FROM annul_sweep_grants($1::bigint, $2::bigint, $3::integer)";
 
 pub(super) const SWEEP_SESSIONS: &str = "\
 SELECT looked, removed, reached FROM annul_sweep_sessions($1::bigint, $2::bigint, $3::integer)";
+
+pub(super) const SWEEP_ENTRIES: &str = "\
+SELECT looked, removed, reached FROM annul_sweep_entries($1::bigint, $2::bigint, $3::integer, $4::bigint)";
 
 /// Which feed this is, the last place that was drawn, and who was about to commit an entry after that was read.
 ///

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::id::Namespace;
-use crate::store::Retention;
+use crate::store::Lifetimes;
 use crate::store::postgres::config;
 use crate::store::postgres::keys::Keys;
+use crate::store::postgres::leap_watch::LeapWatch;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::notifier::Notifier;
 use crate::store::postgres::sweep_position::SweepPosition;
@@ -17,7 +18,7 @@ use crate::token::DigestKey;
 
 /// A store in PostgreSQL: for several processes, on a database that you already run.
 ///
-/// Every operation is one round trip. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
+/// Every operation is one round trip; once a minute one takes another, to note the time. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
 /// is switched on where it is off); what a standby has of it after a failover is a matter of `synchronous_standby_names`.
 /// With `fsync = off` nothing is, whatever is acknowledged. [`Already`](crate::Revoked::Already) says that the primary has
 /// it: it does not wait for a standby that the first revocation still waits for.
@@ -56,7 +57,8 @@ pub(super) struct Root {
     pub(super) notifier: Notifier,
     pub(super) link: Arc<Link>,
     pub(super) key: DigestKey,
-    pub(super) retention: Retention,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) leap: LeapWatch,
     pub(super) sweep: SweepPosition,
     pub(super) connection: tokio_postgres::Config,
     pub(super) tls: Tls,
@@ -84,8 +86,12 @@ impl PostgresStore {
         &self.keys
     }
 
-    pub(super) fn retention(&self) -> Retention {
-        self.root.retention
+    pub(super) fn lifetimes(&self) -> &Lifetimes {
+        &self.root.lifetimes
+    }
+
+    pub(super) fn leap_watch(&self) -> &LeapWatch {
+        &self.root.leap
     }
 
     pub(super) fn sweep_position(&self) -> &SweepPosition {

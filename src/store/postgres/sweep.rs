@@ -1,16 +1,16 @@
-//! Forgetting, a batch at a time.
+//! Forgetting, a batch at a time: records first, and an entry after the last record that it may cover.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
-use crate::store::postgres::statements;
 use crate::store::postgres::store::PostgresStore;
-use crate::store::postgres::sweep_position::{TABLES, Table};
-use crate::store::{Retention, StoreError, SweepBudget, Swept};
+use crate::store::postgres::sweep_position::Table;
+use crate::store::postgres::{statements, sweep_clock};
+use crate::store::{StoreError, SweepBudget, Swept};
 
-/// The most that one transaction takes: its locks are held for some milliseconds, and nobody waits for longer.
+/// The most that one transaction takes: its locks are held for some milliseconds, and nothing waits for longer.
 const BATCH: usize = 1_000;
 
 /// What one batch did.
@@ -22,25 +22,29 @@ struct Batch {
     reached: i64,
 }
 
-/// Forgets what is due, up to the budget, in each table in turn.
+/// Forgets what is due, up to the budget.
 pub(super) async fn sweep(
     store: &PostgresStore,
     now: Timestamp,
     budget: SweepBudget,
 ) -> Result<Swept, StoreError> {
-    let position = store.sweep_position();
-    let first = position.first.fetch_add(1, Relaxed);
+    if let Err(ahead) = sweep_clock::believe(store, now).await? {
+        return Ok(Swept::held_back(ahead));
+    }
+    // What is kept for ever is never due, whatever a clock says.
+    let now = millis(now).min(millis(Timestamp::MAX) - 1);
     let mut left = budget.max_rows();
     let mut removed = 0;
-    let tables = TABLES.iter().zip(&position.reached).cycle();
-    for (table, reached) in tables.skip(first % TABLES.len()).take(TABLES.len()) {
+    for table in [Table::Tokens, Table::Sessions, Table::Grants, Table::Entries] {
+        let now = now.min(last_free(store, table).await?);
+        let reached = store.sweep_position().of(table);
         loop {
             let rows = left.min(BATCH);
             if rows == 0 {
                 return Ok(Swept::new(removed, true));
             }
             let from = reached.load(Relaxed);
-            let batch = sweep_batch(store, *table, now, from, rows).await?;
+            let batch = sweep_batch(store, table, now, from, rows).await?;
             left = left.saturating_sub(batch.looked);
             removed += batch.removed;
             if batch.looked == rows {
@@ -57,36 +61,41 @@ pub(super) async fn sweep(
     Ok(Swept::new(removed, false))
 }
 
+/// Up to when rows of this table may go, as far as can be said before they are locked: before the first record for which
+/// they are kept. What is due later is not worth a look.
+async fn last_free(store: &PostgresStore, table: Table) -> Result<i64, StoreError> {
+    let first = match table {
+        Table::Tokens | Table::Sessions => return Ok(i64::MAX),
+        Table::Grants | Table::Entries => {
+            store.link().row(statements::FIRST_DUE, &[], Retry::Allowed).await?
+        }
+    };
+    let of = |column| -> Result<i64, StoreError> {
+        Ok(get::<Option<i64>>(&first, column)?.unwrap_or(i64::MAX))
+    };
+    let (token, grant, session) = (of(0)?, of(1)?, of(2)?);
+    Ok(match table {
+        Table::Entries => token.min(grant).min(session) - 1,
+        Table::Grants | Table::Tokens | Table::Sessions => token - 1,
+    })
+}
+
 async fn sweep_batch(
     store: &PostgresStore,
     table: Table,
-    now: Timestamp,
+    now: i64,
     from: i64,
     rows: usize,
 ) -> Result<Batch, StoreError> {
-    let (now, rows) = (millis(now), i32::try_from(rows).unwrap_or(i32::MAX));
-    let retention = store.retention();
-    let access = duration(retention.access_tokens);
-    let refresh = duration(retention.refresh_tokens);
-    let link = store.link();
-    let row = match table {
-        Table::Entries => {
-            let in_flight = duration(Retention::IN_FLIGHT);
-            let params: [Param<'_>; 4] = [&now, &from, &rows, &in_flight];
-            link.row(statements::SWEEP_ENTRIES, &params, Retry::Allowed).await?
-        }
-        Table::Families => {
-            link.row(statements::SWEEP_FAMILIES, &[&now, &from, &rows, &refresh], Retry::Allowed)
-                .await?
-        }
-        Table::Sessions => {
-            link.row(statements::SWEEP_SESSIONS, &[&now, &from, &rows], Retry::Allowed).await?
-        }
-        Table::Tokens => {
-            let params: [Param<'_>; 5] = [&now, &from, &rows, &access, &refresh];
-            link.row(statements::SWEEP_TOKENS, &params, Retry::Allowed).await?
-        }
+    let rows = i32::try_from(rows).unwrap_or(i32::MAX);
+    let in_flight = duration(store.lifetimes().in_flight());
+    let (statement, params): (_, &[Param<'_>]) = match table {
+        Table::Entries => (statements::SWEEP_ENTRIES, &[&now, &from, &rows, &in_flight]),
+        Table::Grants => (statements::SWEEP_GRANTS, &[&now, &from, &rows]),
+        Table::Sessions => (statements::SWEEP_SESSIONS, &[&now, &from, &rows]),
+        Table::Tokens => (statements::SWEEP_TOKENS, &[&now, &from, &rows]),
     };
+    let row = store.link().row(statement, params, Retry::Allowed).await?;
     let count = |column| -> Result<usize, StoreError> {
         Ok(usize::try_from(get::<i32>(&row, column)?).unwrap_or_default())
     };

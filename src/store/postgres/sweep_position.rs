@@ -1,24 +1,33 @@
 //! Where the next sweep begins, in each table.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::atomic::AtomicI64;
 
-/// What is swept, in turns.
-pub(super) const TABLES: [Table; 4] =
-    [Table::Entries, Table::Tokens, Table::Families, Table::Sessions];
-
+/// What is swept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Table {
     Entries,
-    Families,
+    Grants,
     Sessions,
     Tokens,
 }
 
-/// Where the next sweep begins.
+/// Where the next sweep begins. The index still lists what was taken, until the table is vacuumed: the next batch begins
+/// behind it.
 #[derive(Debug, Default)]
 pub(super) struct SweepPosition {
-    /// With which table, so that none is always last.
-    pub(super) first: AtomicUsize,
-    /// In each table. The index still lists what was taken, until the table is vacuumed: the next batch begins behind it.
-    pub(super) reached: [AtomicI64; TABLES.len()],
+    entries: AtomicI64,
+    grants: AtomicI64,
+    sessions: AtomicI64,
+    tokens: AtomicI64,
+}
+
+impl SweepPosition {
+    pub(super) const fn of(&self, table: Table) -> &AtomicI64 {
+        match table {
+            Table::Entries => &self.entries,
+            Table::Grants => &self.grants,
+            Table::Sessions => &self.sessions,
+            Table::Tokens => &self.tokens,
+        }
+    }
 }

@@ -123,9 +123,10 @@ async fn each_permission_that_is_missing_is_named_before_the_first_request() {
     for (what, on) in [
         ("INSERT", "annul_entry"),
         ("UPDATE", "annul_token"),
-        ("DELETE", "annul_family"),
+        ("DELETE", "annul_grant"),
         ("SELECT", "annul_session"),
         ("SELECT", "annul_schema"),
+        ("UPDATE", "annul_clock"),
         ("USAGE", "SEQUENCE annul_place"),
     ] {
         let place = on.replace("annul_", &format!("{schema}.annul_"));

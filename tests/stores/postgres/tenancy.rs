@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annul::store::{PostgresConfig, PostgresStore, StoreError};
+use annul::store::{Lifetimes, PostgresConfig, PostgresStore, StoreError};
 use annul::testkit::Fixture;
 use annul::{DigestKey, Namespace};
 use tokio_postgres::Client;
@@ -27,9 +27,10 @@ impl Drop for Place {
     }
 }
 
-pub(crate) const TABLES: [&str; 6] = [
+pub(crate) const TABLES: [&str; 7] = [
+    "annul_clock",
     "annul_entry",
-    "annul_family",
+    "annul_grant",
     "annul_namespace",
     "annul_schema",
     "annul_session",
@@ -65,7 +66,13 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {
-        PostgresConfig::new(&self.words(), key()).connections(4).timeout(Duration::from_secs(20))
+        let config = PostgresConfig::new(&self.words(), key());
+        config.connections(4).timeout(Duration::from_secs(20)).lifetimes(Self::lifetimes())
+    }
+
+    /// The defaults, but for the clock: tests jump in time.
+    pub(crate) fn lifetimes() -> Lifetimes {
+        Lifetimes::default().with_clock_leap(Duration::MAX)
     }
 
     /// By the socket: it is what costs least.

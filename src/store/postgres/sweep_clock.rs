@@ -1,0 +1,54 @@
+//! Whether a sweep believes its clock; what it compares it with is kept in the database.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::postgres::link::Retry;
+use crate::store::postgres::records::{get, millis, time};
+use crate::store::postgres::statements;
+use crate::store::postgres::store::PostgresStore;
+use crate::store::rules::SweepClock;
+
+/// How often the clock is read again because another process has written it since.
+const MEETINGS: usize = 10;
+
+/// Whether this is the time; if not, by how much it is ahead.
+pub(super) async fn believe(
+    store: &PostgresStore,
+    now: Timestamp,
+) -> Result<Result<(), Duration>, StoreError> {
+    let (leap, watch) = (store.lifetimes().clock_leap(), store.leap_watch());
+    for _ in 0..MEETINGS {
+        let row = store.link().row(statements::CLOCK, &[], Retry::Allowed).await?;
+        let (latest, leaped_to): (i64, Option<i64>) = (get(&row, 0)?, get(&row, 1)?);
+        let mut clock = SweepClock { latest: time(latest), leaped_to: leaped_to.map(time) };
+        if leaped_to.is_none() {
+            // What this process has seen was put right since.
+            watch.is_right();
+        }
+        let believed = clock.believe(now, leap, watch.since_leap());
+        match believed {
+            Ok(()) => watch.is_right(),
+            Err(_) => watch.leaps(),
+        }
+        let (new_latest, new_leap) = (millis(clock.latest), clock.leaped_to.map(millis));
+        if (new_latest, new_leap) == (latest, leaped_to) {
+            return Ok(believed);
+        }
+        let written = store
+            .link()
+            .rows(
+                statements::SET_CLOCK,
+                &[&new_latest, &new_leap, &latest, &leaped_to],
+                Retry::Allowed,
+            )
+            .await?;
+        if !written.is_empty() {
+            return Ok(believed);
+        }
+    }
+    Err(StoreError::unavailable(
+        "the clock of the ledger is being written elsewhere, again and again",
+    ))
+}
