@@ -11,9 +11,13 @@
 mod contract;
 mod faults;
 mod feed;
+mod issuing;
+mod leaping;
+mod lifetimes;
 mod plans;
 mod proxy;
 mod server;
 mod starting;
 mod tenancy;
+mod vectors;
 mod words;

@@ -55,6 +55,10 @@ pub(crate) async fn is_revoked(store: &PostgresStore, token: &str) -> bool {
     matches!(verdict(store, token, at(0)).await.unwrap(), Verdict::Revoked { .. })
 }
 
+pub(crate) async fn is_known(store: &PostgresStore, token: &str) -> bool {
+    store.find(PresentedToken::new(token), None).await.unwrap().is_some()
+}
+
 /// Everything after the cursor, which moves on. A gap fails the test.
 pub(crate) async fn follow(
     store: &PostgresStore,
