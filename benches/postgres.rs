@@ -148,6 +148,7 @@ fn script() -> String {
     let (statement, _) = from.split_once("\";").expect("its end");
     let mut statement = statement.to_owned();
     let values = [
+        ("$13::bigint", "3600000::bigint"),
         ("$12::bytea", "NULL::bytea"),
         ("$11::text", "'o'::text"),
         ("$10::text", "'administrative'::text"),

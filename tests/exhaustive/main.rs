@@ -29,10 +29,10 @@ use search::{Search, search};
 use world::Universe;
 
 /// The most states that a search may take before the bounds are too wide for a test.
-const MOST: usize = 3_000_000;
+const MOST: usize = 20_000_000;
 
 /// The most states until an old rule is found out.
-const ENOUGH: usize = 1_000_000;
+const ENOUGH: usize = 10_000_000;
 
 #[test]
 fn no_interleaving_brings_a_token_back_to_life_or_kills_one_that_nothing_covers() {

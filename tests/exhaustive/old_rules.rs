@@ -99,7 +99,7 @@ pub(crate) const ALL: [OldRule; 7] = [
         fault: "K1, a clock that leaps",
         what: "a sweep believes every clock",
         rules: Rules { any_clock: true, ..NOW },
-        retention: None,
+        retention: Some(1),
         world: 0,
         breaks: Breaks::Dead,
     },

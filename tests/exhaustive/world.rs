@@ -21,7 +21,7 @@ pub(crate) const AHEAD: i8 = 6;
 pub(crate) const BEHIND: i8 = -1;
 
 /// An instant, in units.
-pub type Instant = u8;
+pub(crate) type Instant = u8;
 
 pub(crate) fn time(instant: Instant) -> Timestamp {
     Timestamp::default() + UNIT * (1_000 + u32::from(instant))
@@ -197,7 +197,7 @@ impl Universe {
                 flight: None,
                 revocations: 1,
                 wrong_clocks: 1,
-                instants: 4,
+                instants: 3,
                 retention: 1,
                 in_flight: 2,
                 rules,

@@ -73,8 +73,8 @@
 //!
 //! The latest time that was seen is one row, `annul_clock`. A sweep reads it, decides by
 //! [`SweepClock`](crate::store::rules::SweepClock) whether to believe its own clock, and writes it back if no other process
-//! has written since. `RAISE` notes the time of an issue, a rotation and the beginning of a session: the statements that record
-//! do nothing while the time is to be noted. For how long a leap has been seen is measured by the stopwatch of each process.
+//! has written since. `RAISE` notes the time of an issue and of a rotation: the statements that record do nothing while the
+//! time is to be noted. A revocation notes the first time that is known, and contradicts a leap. For how long a leap has been seen is measured by the stopwatch of each process.
 //!
 //! # The feed
 //!
@@ -110,7 +110,6 @@ mod find;
 mod horizon;
 mod issue;
 mod keys;
-mod leap_watch;
 mod link;
 mod migrate;
 mod notifier;

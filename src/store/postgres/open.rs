@@ -1,13 +1,12 @@
 //! Opening a store: everything that it needs is checked before the first request.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::store::postgres::config::{PostgresConfig, address};
-use crate::store::postgres::leap_watch::LeapWatch;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::migrate::{VERSION, version};
 use crate::store::postgres::notifier::Notifier;
@@ -63,7 +62,8 @@ pub(super) async fn open(config: PostgresConfig) -> Result<PostgresStore, Postgr
         link,
         key: config.key().clone(),
         lifetimes: *config.kept(),
-        leap: LeapWatch::new(config.stopwatch_of_leaps()),
+        leap: Mutex::default(),
+        stopwatch: config.stopwatch_of_leaps(),
         sweep: SweepPosition::default(),
         connection,
         tls,

@@ -26,11 +26,12 @@ pub(super) async fn revoke(
     let lifetimes = store.lifetimes();
     let unrecorded = duration(lifetimes.longest_unrecorded());
     let in_flight = duration(lifetimes.in_flight());
+    let leap = duration(lifetimes.clock_leap());
     let reason = revocation.reason().as_str();
     let (actor, client) = records::actor(revocation.actor());
     let written = match revocation.token_alone().and_then(|id| id.digest()) {
         Some(digest) => {
-            let params: [Param<'_>; 12] = [
+            let params: [Param<'_>; 13] = [
                 &digest.as_bytes().as_slice(),
                 &key.as_bytes(),
                 &namespace,
@@ -43,12 +44,13 @@ pub(super) async fn revoke(
                 &reason,
                 &actor,
                 &client,
+                &leap,
             ];
             store.link().rows(statements::REVOKE_OWN_TOKEN, &params, Retry::Allowed).await?
         }
         None => {
             let (name, second_name) = records::names_of(target);
-            let params: [Param<'_>; 12] = [
+            let params: [Param<'_>; 13] = [
                 &key.as_bytes(),
                 &namespace,
                 &kind,
@@ -61,6 +63,7 @@ pub(super) async fn revoke(
                 &reason,
                 &actor,
                 &client,
+                &leap,
             ];
             store.link().rows(statements::REVOKE, &params, Retry::Allowed).await?
         }

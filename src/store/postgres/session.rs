@@ -1,8 +1,9 @@
 //! Opening, joining and reading sessions.
 
+use crate::clock::Timestamp;
 use crate::id::SessionId;
 use crate::store::postgres::link::{Param, Retry};
-use crate::store::postgres::records::{duration, get, millis};
+use crate::store::postgres::records::{get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
 use crate::store::{Session, StoreError};
@@ -19,16 +20,15 @@ pub(super) async fn open_session(
     let lifetimes = store.lifetimes();
     let due = millis(lifetimes.session_until(session.expires_at()));
     let until = horizon::to_the_hour(due);
-    let params: [Param<'_>; 10] = [
+    let params: [Param<'_>; 9] = [
         &keys.namespace(),
         &until,
-        &duration(lifetimes.clock_leap()),
+        &due,
         &key.as_bytes(),
         &session.id().as_str().as_bytes(),
         &session.subject().as_str().as_bytes(),
         &millis(session.started_at()),
         &millis(session.expires_at()),
-        &due,
         &clients,
     ];
     for _ in 0..horizon::RAISES {
@@ -39,8 +39,8 @@ pub(super) async fn open_session(
             return Err(StoreError::conflict("the session was logged out"));
         }
         if !is_ready {
-            // That it has begun is what is known of the time.
-            horizon::raise(store, until, session.started_at()).await?;
+            // When it is opened is not said; its login may be long ago.
+            horizon::raise(store, until, Timestamp::default()).await?;
             continue;
         }
         if !is_opened {

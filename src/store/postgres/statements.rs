@@ -19,9 +19,13 @@ FROM annul_token t WHERE t.digest = $1::bytea";
 ///
 /// `$1` key, `$2` namespace, `$3` kind, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
 /// recorded, `$7` how long what is in flight may take, `$8` name, `$9` client, `$10` reason, `$11` actor, `$12` the actor's
-/// name.
+/// name, `$13` how far ahead a clock is believed.
 pub(super) const REVOKE: &str = "\
-WITH lasts AS MATERIALIZED (
+WITH noted AS (
+    -- The first time that is known; or one that contradicts a leap. No row else, and no lock.
+    UPDATE annul_clock c SET latest = greatest(c.latest, $5::bigint), leaped_to = NULL
+    WHERE (c.latest = 0 OR c.leaped_to IS NOT NULL) AND annul_believes(c.latest, $5::bigint, $13::bigint)
+), lasts AS MATERIALIZED (
     SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $2::bigint),
                              greatest($5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
 )
@@ -49,9 +53,12 @@ RETURNING e.news";
 ///
 /// `$1` digest, `$2` key, `$3` namespace, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
 /// recorded, `$7` in flight, `$8` the kind of a token, `$9` the kind of a grant, `$10` reason, `$11` actor, `$12` the
-/// client's name.
+/// client's name, `$13` how far ahead a clock is believed.
 pub(super) const REVOKE_OWN_TOKEN: &str = "\
-WITH found AS MATERIALIZED (
+WITH noted AS (
+    UPDATE annul_clock c SET latest = greatest(c.latest, $5::bigint), leaped_to = NULL
+    WHERE (c.latest = 0 OR c.leaped_to IS NOT NULL) AND annul_believes(c.latest, $5::bigint, $13::bigint)
+), found AS MATERIALIZED (
     SELECT t.consumed, t.grant_key, t.grant_id FROM annul_token t WHERE t.digest = $1::bytea FOR SHARE
 ), lasts AS MATERIALIZED (
     SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $3::bigint),
@@ -85,7 +92,7 @@ pub(super) const ISSUE: &str = "\
 WITH ready AS MATERIALIZED (
     SELECT n.horizon FROM annul_namespace n
     WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
-    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, $3::bigint, $4::bigint))
+    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, c.leaped_to, $3::bigint, $4::bigint))
 ), known AS MATERIALIZED (
     SELECT g.owner = coalesce($10::bytea, $12::bytea) AS is_own, g.due >= $2::bigint AS is_kept
     FROM ready, annul_grant g WHERE g.key = $8::bytea FOR KEY SHARE OF g
@@ -146,8 +153,8 @@ WITH raised AS (
     WHERE n.horizon < excluded.horizon
     RETURNING 1
 )
-UPDATE annul_clock c SET latest = $4::bigint
-WHERE annul_notes(c.latest, $4::bigint, $5::bigint) AND (SELECT count(*) FROM raised) >= 0";
+UPDATE annul_clock c SET latest = greatest(c.latest, $4::bigint), leaped_to = NULL
+WHERE annul_notes(c.latest, c.leaped_to, $4::bigint, $5::bigint) AND (SELECT count(*) FROM raised) >= 0";
 
 /// Rotates a refresh token; the function is in the schema.
 pub(super) const ROTATE: &str = "\
@@ -161,18 +168,17 @@ FROM annul_rotate($1::bigint, $2::bytea, $3::bytea, $4::bytea, $5::bytea, $6::bi
 
 /// Opens or joins a session, unless it was logged out or is another subject's.
 ///
-/// `$1` namespace, `$2` the horizon that it needs, `$3` leap, `$4` key, `$5` id, `$6` subject, `$7` its beginning, `$8` its
-/// end, `$9` until when it is kept, `$10` clients.
+/// `$1` namespace, `$2` the horizon that it needs, `$3` until when it is kept, `$4` key, `$5` id, `$6` subject, `$7` its
+/// beginning, `$8` its end, `$9` clients.
 pub(super) const OPEN_SESSION: &str = "\
 WITH ready AS MATERIALIZED (
     SELECT FROM annul_namespace n
     WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
-    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, $7::bigint, $3::bigint))
 ), ended AS MATERIALIZED (
     SELECT FROM annul_entry e WHERE e.key = $4::bytea
 ), opened AS (
     INSERT INTO annul_session AS s (key, namespace, id, subject, started_at, expires_at, due, clients)
-    SELECT $4::bytea, $1::bigint, $5::bytea, $6::bytea, $7::bigint, $8::bigint, $9::bigint, $10::bytea[]
+    SELECT $4::bytea, $1::bigint, $5::bytea, $6::bytea, $7::bigint, $8::bigint, $3::bigint, $9::bytea[]
     FROM ready WHERE NOT EXISTS (SELECT FROM ended)
     ON CONFLICT (key) DO UPDATE
     SET expires_at = greatest(s.expires_at, excluded.expires_at),

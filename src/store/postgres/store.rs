@@ -1,19 +1,20 @@
 //! What a store consists of, and what its operations share.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use crate::clock::Stopwatch;
 use crate::id::Namespace;
 use crate::store::Lifetimes;
 use crate::store::postgres::config;
 use crate::store::postgres::keys::Keys;
-use crate::store::postgres::leap_watch::LeapWatch;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::notifier::Notifier;
 use crate::store::postgres::sweep_position::SweepPosition;
 use crate::store::postgres::tls::Tls;
+use crate::store::rules::LeapWatch;
 use crate::token::DigestKey;
 
 /// A store in PostgreSQL: for several processes, on a database that you already run.
@@ -58,7 +59,8 @@ pub(super) struct Root {
     pub(super) link: Arc<Link>,
     pub(super) key: DigestKey,
     pub(super) lifetimes: Lifetimes,
-    pub(super) leap: LeapWatch,
+    pub(super) leap: Mutex<LeapWatch>,
+    pub(super) stopwatch: Arc<dyn Stopwatch>,
     pub(super) sweep: SweepPosition,
     pub(super) connection: tokio_postgres::Config,
     pub(super) tls: Tls,
@@ -90,8 +92,12 @@ impl PostgresStore {
         &self.root.lifetimes
     }
 
-    pub(super) fn leap_watch(&self) -> &LeapWatch {
+    pub(super) fn leap_watch(&self) -> &Mutex<LeapWatch> {
         &self.root.leap
+    }
+
+    pub(super) fn stopwatch(&self) -> &dyn Stopwatch {
+        &*self.root.stopwatch
     }
 
     pub(super) fn sweep_position(&self) -> &SweepPosition {

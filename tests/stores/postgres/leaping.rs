@@ -64,10 +64,14 @@ async fn what_is_recorded_notes_the_time_that_sweeps_are_compared_with() {
     let rotation = Rotation::new(PresentedToken::new("first"), &web, &next, at(160));
     store.rotate(&rotation).await.unwrap();
     assert_eq!(sweep(&store, 220).await.clock_leap, None);
-    // A session says when it began.
+    // A session says when it began, and not what time it is.
     let begins = annul::store::Session::new("s", "alice", at(270), at(600));
     store.open_session(begins).await.unwrap();
     store.open_session(session("old", 9)).await.unwrap();
+    assert!(sweep(&store, 330).await.clock_leap.is_some());
+    // A revocation by a clock that is right contradicts a leap, and where it is the first of all, it is what is known.
+    store.revoke(&operator(Target::Grant("other".into()), at(220))).await.unwrap();
+    assert_eq!(sweep(&store, 280).await.clock_leap, None);
     assert_eq!(sweep(&store, 330).await.clock_leap, None);
     // An issue by a clock that leaps notes nothing.
     store.issue(grant("g"), &[access("t2", 1)], at(1_000)).await.unwrap();

@@ -151,9 +151,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT greatest(horizon, recorded_at + 
 CREATE FUNCTION annul_entry_outlives(record_until bigint, in_flight bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT record_until + greatest(in_flight, 1)';
 
--- Whether a time that was not read by a sweep is noted as the latest: to the minute, and never after a leap.
-CREATE FUNCTION annul_notes(latest bigint, at bigint, leap bigint) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT at >= latest + 60000 AND (latest = 0 OR at <= latest + leap)';
+-- Whether a clock that shows this is believed: it is not too far ahead of the latest time.
+CREATE FUNCTION annul_believes(latest bigint, at bigint, leap bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT latest = 0 OR at <= latest + leap';
+
+-- Whether the time of a write is noted: to the minute, and at once where it contradicts a leap.
+CREATE FUNCTION annul_notes(latest bigint, leaped_to bigint, at bigint, leap bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+    'SELECT annul_believes(latest, at, leap) AND (at >= latest + 60000 OR leaped_to IS NOT NULL)';
 
 -- The generation of the successors. The last one keeps its own.
 CREATE FUNCTION annul_next_generation(generation integer, last_generation integer) RETURNS integer
@@ -205,7 +210,7 @@ BEGIN
     IF covered_by IS NOT NULL THEN outcome := 5; RETURN; END IF;
     SELECT n.horizon INTO horizon FROM annul_namespace n
         WHERE n.namespace = in_namespace AND n.horizon >= in_due
-        AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, in_now, in_leap));
+        AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, c.leaped_to, in_now, in_leap));
     IF NOT FOUND THEN outcome := 9; RETURN; END IF;
 
     -- Of all callers with this token, one finds it not yet consumed.
