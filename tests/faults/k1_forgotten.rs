@@ -210,12 +210,9 @@ async fn k1_what_nothing_can_need_any_more_is_removed() {
         }
         assert!(record(store, "rt").await.is_none(), "{name}");
         assert!(removed >= 8, "{name}: {removed} records were removed");
-        let issued = store.issue(
-            annul::Grant::new("fresh", "web", START).subject("alice"),
-            &[access("at", Timestamp::MAX)],
-            much_later,
-        );
-        assert_eq!(issued.await.unwrap(), Issued::Live, "{name}: the entries are gone");
+        let fresh = annul::Grant::new("fresh", "web", START).subject("alice");
+        let issued = store.issue(fresh, &[access("at", Timestamp::MAX)], much_later).await.unwrap();
+        assert_eq!(issued, Issued::Live, "{name}: the entries are gone");
     })
     .await;
 }

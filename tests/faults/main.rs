@@ -3,7 +3,14 @@
 //! A file a kind. What belongs to one engine alone (a snapshot that is lost, a standby that is away) is in the tests of that store;
 //! what the contract suites must see is in `tests/testkit`.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits for servers"
+)]
 
 mod k1_forgotten;
 mod k2_acknowledged;
@@ -12,7 +19,6 @@ mod k8_contract;
 mod stories;
 
 #[path = "../stores/embedded/folder.rs"]
-#[expect(dead_code, reason = "shared with the tests of the embedded store")]
 mod folder;
 #[path = "../stores/postgres/server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the PostgreSQL store")]

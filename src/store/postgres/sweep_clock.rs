@@ -26,7 +26,7 @@ pub(super) async fn believe(
         let mut clock = SweepClock { latest: time(latest), leaped_to: leaped_to.map(time) };
         let believed = {
             let mut watch = store.leap_watch().lock().unwrap_or_else(PoisonError::into_inner);
-            watch.believe(&mut clock, now, &lifetimes, elapsed)
+            watch.believe(&mut clock, now, lifetimes, elapsed)
         };
         let (new_latest, new_leap) = (millis(clock.latest), clock.leaped_to.map(millis));
         if (new_latest, new_leap) == (latest, leaped_to) {
