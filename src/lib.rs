@@ -64,7 +64,7 @@
 //!
 //! Two values on the way are proofs: an [`AuthenticatedClient`](client::AuthenticatedClient) comes out of
 //! credentials that an authenticator accepted, and a client's [`Revocation`] out of an
-//! [`OwnedToken`](OwnedToken). An endpoint that skips a check does not compile.
+//! [`OwnedToken`]. An endpoint that skips a check does not compile.
 //!
 //! # Bring your own store
 //!

@@ -87,7 +87,7 @@ impl fmt::Display for Reason {
 pub enum Actor {
     /// A client that proved to own the token.
     Client(ClientId),
-    /// The host's own code, by [`Revocation::by_operator`].
+    /// The host's own code, by [`Revocation::by_operator`](crate::Revocation::by_operator).
     Operator,
     /// The store itself, on finding that a rotated-out refresh token came back.
     Store,

@@ -8,34 +8,34 @@ use crate::store::StoreError;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Ability {
-    /// Tells what it holds, to see that nothing changed: [`Fixture::contents`].
+    /// Tells what it holds, to see that nothing changed: [`Fixture::contents`](crate::testkit::Fixture::contents).
     Contents,
-    /// Implements [`RevocationFeed`](crate::store::RevocationFeed): [`Fixture::feed`].
+    /// Implements [`RevocationFeed`](crate::store::RevocationFeed): [`Fixture::feed`](crate::testkit::Fixture::feed).
     Feed,
-    /// Implements [`TokenLedger`](crate::store::TokenLedger): [`Fixture::ledger`].
+    /// Implements [`TokenLedger`](crate::store::TokenLedger): [`Fixture::ledger`](crate::testkit::Fixture::ledger).
     Ledger,
-    /// Serves several tenants: [`Fixture::neighbour`].
+    /// Serves several tenants: [`Fixture::neighbour`](crate::testkit::Fixture::neighbour).
     Namespaces,
-    /// Counts what it asks of its engine: [`Fixture::operations`].
+    /// Counts what it asks of its engine: [`Fixture::operations`](crate::testkit::Fixture::operations).
     Operations,
     /// Can be had with its registry out of order: [`Clients::out_of_order`](crate::testkit::client::Clients::out_of_order).
     OutOfOrder,
-    /// Can be used from several threads or tasks at once, and the kit was told how: [`Fixture::on_threads`],
-    /// [`Fixture::spawning`]. Without it racers take turns on one task, at awaits only.
+    /// Can be used from several threads or tasks at once, and the kit was told how: [`Fixture::on_threads`](crate::testkit::Fixture::on_threads),
+    /// [`Fixture::spawning`](crate::testkit::Fixture::spawning). Without it racers take turns on one task, at awaits only.
     Parallel,
     /// Has a place for such a token, be it an offline one, one without a user, or a consumed one:
     /// [`Put::NoPlace`](crate::testkit::Put::NoPlace) says no.
     Place,
     /// Knows credentials that are to be refused: [`Clients::refuses`](crate::testkit::client::Clients::refuses).
     Refusals,
-    /// Keeps its data when it is closed: [`Fixture::restarting`].
+    /// Keeps its data when it is closed: [`Fixture::restarting`](crate::testkit::Fixture::restarting).
     Restart,
-    /// Can be opened a second time while it is open: [`Fixture::second_handle`].
+    /// Can be opened a second time while it is open: [`Fixture::second_handle`](crate::testkit::Fixture::second_handle).
     SecondHandle,
     /// Has a client with a secret: [`Login::basic`](crate::testkit::client::Login::basic),
     /// [`Login::post`](crate::testkit::client::Login::post).
     Secrets,
-    /// Implements [`Sweep`](crate::store::Sweep): [`Fixture::sweep`].
+    /// Implements [`Sweep`](crate::store::Sweep): [`Fixture::sweep`](crate::testkit::Fixture::sweep).
     Sweep,
 }
 

@@ -1,6 +1,6 @@
 //! The vectors that hold every store to one rule: `tests/vectors/rotation.txt` and `tests/vectors/covering.txt`.
 //!
-//! Each line is a case and its answer. [`rotation`] and [`covering`] read them; [`check_rotation`] and [`check_covering`] run
+//! Each line is a case and its answer. [`rotation()`] and [`covering()`] read them; [`check_rotation`] and [`check_covering`] run
 //! them on a store, through its public face. A store whose rules are written in another language should also set each
 //! case up in its tables, so that the cases that no caller can bring about in reasonable time (generations at their
 //! limits) are tried as well.
