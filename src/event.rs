@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::ClientId;
-use crate::revocation::{Revocation, Revoked};
-use crate::token::{TargetKind, TokenKind};
+use crate::revocation::{Revocation, Revoked, TargetKind};
+use crate::token::TokenKind;
 
 /// Which endpoint a request came to.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

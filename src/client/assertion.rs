@@ -14,12 +14,12 @@ use crate::client::{
     RegisteredClients, ReplayGuard, Use,
 };
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::issuer::Issuer;
 use crate::jose::{Algorithm, JwkSet};
 use crate::jwt;
 use crate::jwt::{Compact, Key};
 use crate::policy::{AssertionPolicy, AudiencePolicy};
-use crate::store::StoreError;
 
 /// The only type of assertion there is (RFC 7523 section 2.2); SAML ones are not for new servers.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -11,8 +11,8 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::jose::JwkSet;
-use crate::store::StoreError;
 
 /// Fetches a client's key set.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::wire::error::Refusal;
 
 #[cfg(feature = "jwt")]

@@ -12,9 +12,9 @@ use crate::client::{
     ClientRegistry, ClientTable, Credentials, Presented, SecretDigest,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::error::StoreError;
 use crate::policy::{MethodMatch, Policy};
 use crate::secret::{PresentedSecret, Secret};
-use crate::store::StoreError;
 
 /// Authenticates clients by what they registered.
 ///

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use crate::auth_method::AuthMethod;
 use crate::client::{ClientMetadata, SecretDigest};
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::ClientId;
 use crate::jose::JwkSet;
 use crate::policy::CascadePolicy;
 use crate::secret::Secret;
-use crate::store::StoreError;
 
 /// Looks a client's registration up.
 ///

@@ -11,8 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::id::ClientId;
-use crate::store::{StoreError, StoreErrorKind, TokenLedger};
+use crate::store::TokenLedger;
 use crate::token::{Grant, NewToken, PresentedToken};
 
 /// One use of one assertion.

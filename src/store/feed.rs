@@ -5,8 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::{Actor, Reason, Target};
-use crate::store::StoreError;
 use crate::token::TokenRecord;
 
 /// The ledger, read in order: for replicas in resource servers, for logout notifications, for audit.

@@ -9,11 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::revocation::{Revocation, Revoked};
 use crate::store::{
-    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
-    SweepBudget, Swept, TokenLedger, TokenStore,
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, Sweep, SweepBudget,
+    Swept, TokenLedger, TokenStore,
 };
 use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, TokenTypeHint};
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::{FakeClock, Timestamp};
-use crate::store::{Retention, RevocationFeed, StoreError, Sweep, TokenLedger, TokenStore};
+use crate::error::StoreError;
+use crate::store::{Retention, RevocationFeed, Sweep, TokenLedger, TokenStore};
 use crate::testkit::drive;
 use crate::testkit::drive::{Spawn, Task};
 use crate::testkit::proof::{Ability, NotProven};

@@ -14,12 +14,12 @@ use crate::clock::{FakeClock, Timestamp};
 use crate::id::ClientId;
 use crate::logout::handle_logout;
 use crate::policy::{Cascade, CascadePolicy, Policy};
-use crate::revocation::{Reason, Revocation, Revoked, Target};
+use crate::revocation::{Reason, Revocation, Revoked, Target, TargetKind};
 use crate::revoke::handle_revoke;
 use crate::store::{Issued, Rotated, Rotation, Session, SweepBudget, TokenLedger, TokenStore};
 use crate::testkit::fixture::{Fixture, Put, Subject};
 use crate::testkit::proof::{Ability, NotProven, Proof, ensure};
-use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenRecord, Verdict};
+use crate::token::{Grant, NewToken, PresentedToken, TokenRecord, Verdict};
 use crate::wire::request::Request;
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);

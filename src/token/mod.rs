@@ -7,7 +7,6 @@ mod new;
 mod presented;
 mod record;
 
-pub(crate) use crate::revocation::TargetKind;
 pub use digest::{DigestKey, TokenDigest, TokenId};
 pub use grant::Grant;
 pub use kind::TokenKind;

@@ -14,8 +14,8 @@ use crate::client::certificate::subject::{Expected, Holder};
 use crate::client::registered::ProofCheck;
 use crate::client::{Client, Credentials, JwksCache, RegisteredClients};
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::jose::JwkSet;
-use crate::store::StoreError;
 
 /// Proof by the certificate of the TLS connection (RFC 8705): `tls_client_auth` and `self_signed_tls_client_auth`.
 ///

@@ -11,8 +11,8 @@ use crate::client::hashed::pool::{Asked, HashingStats, Pool, Task};
 use crate::client::hashed::proven::{Fingerprint, FingerprintKey};
 use crate::client::registered::{HashCheck, RegisteredClients};
 use crate::clock::{Clock, SystemClock};
+use crate::error::StoreError;
 use crate::secret::{PresentedSecret, Secret};
-use crate::store::StoreError;
 
 /// Checks secrets against [`SecretHash`]es, on threads of its own.
 ///
@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{FakeClock, Timestamp};
-    use crate::store::StoreErrorKind;
+    use crate::error::StoreErrorKind;
 
     const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 

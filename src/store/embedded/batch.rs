@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::Lifetimes;
 use crate::store::embedded::engine::{Bytes, Engine, PerSpace, Reads, Records, Space};
 use crate::store::embedded::namespace::NamespaceId;
 use crate::store::embedded::records::{
     Due, DueKey, NamespaceRow, STORE, StoreRow, corrupt, read_row,
 };
-use crate::store::{Lifetimes, StoreError, StoreErrorKind};
 
 /// The most records of one line of what is due.
 const LINE: usize = 128;

@@ -4,15 +4,17 @@
 //! whatever makes that later, a token born dead under it or a session that is prolonged, writes so in the same batch.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::SessionId;
+use crate::revocation::TargetKind;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{EntryRow, decode};
 use crate::store::rules::covering::{covers, targets_of_login};
 use crate::store::rules::keys::TargetKey;
-use crate::store::{Lifetimes, Session, StoreError};
-use crate::token::{Grant, TargetKind, TokenId};
+use crate::store::{Lifetimes, Session};
+use crate::token::{Grant, TokenId};
 
 /// When an entry was stamped, if there is one for this target.
 fn cutoff(reads: &impl Reads, target: TargetKey) -> Result<Option<Timestamp>, StoreError> {

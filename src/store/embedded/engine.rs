@@ -18,7 +18,7 @@ use fjall::{
     Readable as _,
 };
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// Bytes as the engine holds them; cheap to clone.
 pub(super) type Bytes = fjall::Slice;

@@ -6,6 +6,7 @@
 use std::ops::Bound;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::store::embedded::engine::{Reads, Snapshot, Space};
 use crate::store::embedded::namespace::NamespaceState;
 use crate::store::embedded::records::{
@@ -14,7 +15,7 @@ use crate::store::embedded::records::{
 };
 use crate::store::rules::codes::reason_of_name;
 use crate::store::rules::cursor::{Cursor, Position};
-use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage};
 
 /// How many openings are remembered. A cursor from before that has a gap.
 const OPENINGS_KEPT: usize = 1_000;

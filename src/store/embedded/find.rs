@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::secret::Secret;
-use crate::store::StoreError;
 use crate::store::embedded::covering;
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::namespace::NamespaceState;

@@ -1,8 +1,8 @@
 //! The record of each grant: whose it is, and how often its refresh tokens were rotated.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::Target;
-use crate::store::StoreError;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::covering::expect_until;
 use crate::store::embedded::engine::Space;

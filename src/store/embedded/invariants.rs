@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use tokio::task::JoinSet;
 
 use crate::clock::Timestamp;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::revocation::{Reason, Revocation, Target};
 use crate::store::embedded::config::EmbeddedOptions;
 use crate::store::embedded::engine::Space;
 use crate::store::embedded::records::{Due, EntryRow, decode, feed_key};
 use crate::store::embedded::store::EmbeddedStore;
 use crate::store::{
-    Lifetimes, Retention, Rotation, Session, StoreError, StoreErrorKind, Sweep, SweepBudget,
-    TokenLedger, TokenStore,
+    Lifetimes, Retention, Rotation, Session, Sweep, SweepBudget, TokenLedger, TokenStore,
 };
 use crate::token::{DigestKey, Grant, NewToken, PresentedToken, TokenState};
 

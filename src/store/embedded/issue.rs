@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::revocation::TargetKind;
 use crate::secret::Secret;
+use crate::store::Issued;
 use crate::store::embedded::covering;
 use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Reads as _, Space};
@@ -12,8 +15,7 @@ use crate::store::embedded::grants::{GrantName, KeptGrant};
 use crate::store::embedded::records::{Due, TokenRow, decode};
 use crate::store::rules::issuing::{foreign_grant, taken};
 use crate::store::rules::rotation::Generation;
-use crate::store::{Issued, StoreError};
-use crate::token::{DigestKey, Grant, NewToken, TargetKind, TokenDigest, TokenKind};
+use crate::token::{DigestKey, Grant, NewToken, TokenDigest, TokenKind};
 
 /// A token to record, with its digest in its place.
 pub(super) struct DigestedToken {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::embedded::queue::{lock, wake};
 
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Engine, Space, WriteError};
 use crate::store::embedded::folder::{DATA, make_folder, sync_folder};

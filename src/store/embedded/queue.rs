@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// How finely time is measured here: the watch looks so many times in one time-out.
 const LOOKS: u32 = 8;
@@ -294,7 +294,7 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
-    use crate::store::StoreErrorKind;
+    use crate::error::StoreErrorKind;
 
     struct Count(u32, Arc<Slot<u32>>);
 

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::embedded::engine::{Engine, Snapshot};
 use crate::store::embedded::jobs::Read;
 use crate::store::embedded::queue::{Job as _, Wait};

@@ -6,12 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::{Actor, Target, TargetKind};
+use crate::store::Session;
 use crate::store::embedded::engine::{Reads, Space};
 use crate::store::embedded::namespace::NamespaceId;
 use crate::store::rules::rotation::{Family, Generation};
 use crate::store::rules::{OpenLogins, SweepClock, codes};
-use crate::store::{Session, StoreError};
 use crate::token::{Grant, TokenDigest, TokenKind};
 
 /// What this version writes, and the only one that it reads.

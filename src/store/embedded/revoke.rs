@@ -1,7 +1,9 @@
 //! Writes an entry of the ledger: what was revoked, and when.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::{Revocation, Revoked, Target};
+use crate::store::Lifetimes;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Reads as _, Space};
 use crate::store::embedded::namespace::NamespaceState;
@@ -10,7 +12,6 @@ use crate::store::embedded::records::{
 };
 use crate::store::rules::covering::{Entry, entry};
 use crate::store::rules::keys::TargetKey;
-use crate::store::{Lifetimes, StoreError};
 use crate::token::{Grant, TokenId};
 
 /// Writes one entry. A client's entry for a refresh token alone is for its grant too if the token has been consumed

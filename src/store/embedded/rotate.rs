@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::ClientId;
 use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Reads as _, Space};
@@ -13,7 +14,7 @@ use crate::store::embedded::issue::{self, DigestedToken};
 use crate::store::embedded::records::{TokenRow, decode};
 use crate::store::embedded::revoke;
 use crate::store::rules::rotation::{Decision, Presented, decide};
-use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::store::{Refused, Rotated, Rotation};
 use crate::token::{DigestKey, TokenDigest, TokenState};
 
 /// A rotation that nothing is borrowed for, with the digests of its tokens.

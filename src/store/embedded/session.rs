@@ -1,6 +1,7 @@
 //! Opens, joins and reads sessions.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::covering;
 use crate::store::embedded::engine::{Reads, Space};
@@ -9,7 +10,7 @@ use crate::store::embedded::records::{
     Due, DueKind, LoginsRow, SessionRow, StoredSession, decode, logins_key, read_row,
 };
 use crate::store::rules::OpenLogins;
-use crate::store::{Lifetimes, Session, StoreError};
+use crate::store::{Lifetimes, Session};
 
 /// How coarsely the logins whose sessions last are written down: seldom, and never too short.
 const HOUR: u64 = 3_600_000;

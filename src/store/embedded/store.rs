@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, thread};
 
+use crate::error::StoreError;
 use crate::id::Namespace;
-use crate::store::StoreError;
 use crate::store::embedded::config::EmbeddedOptions;
 use crate::store::embedded::jobs::{Read, Write};
 use crate::store::embedded::namespace::NamespaceState;

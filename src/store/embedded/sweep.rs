@@ -9,6 +9,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use crate::clock::{Stopwatch, Timestamp};
+use crate::error::StoreError;
+use crate::store::Lifetimes;
 use crate::store::embedded::batch::Batch;
 use crate::store::embedded::engine::{Bytes, Reads, Space};
 use crate::store::embedded::records::{
@@ -17,7 +19,6 @@ use crate::store::embedded::records::{
 };
 use crate::store::embedded::session::open_logins;
 use crate::store::rules::{LeapWatch, is_due};
-use crate::store::{Lifetimes, StoreError};
 
 /// The most to remember of what is due before the place that sweeping has come to.
 const EARLY: usize = 4_096;

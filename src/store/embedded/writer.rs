@@ -14,6 +14,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use crate::clock::{Stopwatch as _, SystemStopwatch};
+use crate::error::StoreError;
 use crate::store::embedded::batch::{Batch, Finished};
 use crate::store::embedded::deciding::Deciding;
 use crate::store::embedded::engine::{Engine, WriteError};
@@ -24,7 +25,7 @@ use crate::store::embedded::records::DueKey;
 use crate::store::embedded::shared::Shared;
 use crate::store::embedded::sweep::{Leap, Progress, SweepStep};
 use crate::store::embedded::{issue, journal, revoke, rotate, session, sweep};
-use crate::store::{Lifetimes, StoreError, Swept};
+use crate::store::{Lifetimes, Swept};
 
 /// The most operations of one batch: what is beyond waits for the next fsync.
 const MOST: usize = 512;

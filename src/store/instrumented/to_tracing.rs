@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::instrumented::{Observation, Observer, Outcome};
 
 /// Tells `tracing` of every call: an event of the target `annul::store`, within whatever span the caller is in.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::{Clock, Stopwatch, SystemClock, SystemStopwatch, Timestamp};
+use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::revocation::{Actor, Revocation, Revoked, Target};
 use crate::store::{
-    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, StoreError, Sweep,
-    SweepBudget, Swept, TokenLedger, TokenStore,
+    Changes, FeedCursor, Issued, RevocationFeed, Rotated, Rotation, Session, Sweep, SweepBudget,
+    Swept, TokenLedger, TokenStore,
 };
 use crate::token::{
     DigestKey, Grant, NewToken, PresentedToken, TokenDigest, TokenId, TokenKind, TokenRecord,

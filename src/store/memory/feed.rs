@@ -1,10 +1,9 @@
 //! Reads the ledger in order.
 
-use crate::revocation::Target;
+use crate::revocation::{Target, TargetKind};
 use crate::store::memory::ledger::Ledger;
 use crate::store::memory::log::Line;
 use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage};
-use crate::token::TargetKind;
 
 impl Ledger {
     /// What was written after `after`; see [`Places`](crate::store::memory::log::Places).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::rules::issuing::foreign_grant;
 use crate::token::Grant;
 

@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLockWriteGuard};
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::revocation::TargetKind;
 use crate::secret::Secret;
+use crate::store::Issued;
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::{CounterpartRow, RowKey, Stage, TokenRow};
 use crate::store::memory::shards::{read, write};
 use crate::store::memory::table::Table;
 use crate::store::rules::issuing::{check, taken};
 use crate::store::rules::rotation::Generation;
-use crate::store::{Issued, StoreError};
-use crate::token::{Grant, NewToken, TargetKind, TokenDigest};
+use crate::token::{Grant, NewToken, TokenDigest};
 
 impl NamespaceState {
     /// Records the tokens of a new grant, or more of one that is known.

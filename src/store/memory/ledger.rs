@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::clock::Timestamp;
 use crate::id::{ClientId, GrantId, SessionId, Subject};
-use crate::revocation::{Actor, Reason, Revocation, Revoked, Target};
+use crate::revocation::{Actor, Reason, Revocation, Revoked, Target, TargetKind};
 use crate::store::memory::log::{Line, Log, Places};
 use crate::store::memory::shards::{FEW, MANY, Shards, read, write};
 use crate::store::memory::shared::Shared;
@@ -15,7 +15,7 @@ use crate::store::memory::table::{Record, SweepStep, Table};
 use crate::store::rules::covering;
 use crate::store::rules::covering::{covers, targets_of_login};
 use crate::store::{FeedEntry, Session};
-use crate::token::{Grant, TargetKind, TokenId};
+use crate::token::{Grant, TokenId};
 
 /// The entries, a table for each kind of target.
 #[derive(Debug)]

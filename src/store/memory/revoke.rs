@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::error::StoreError;
 use crate::revocation::{Revocation, Revoked, Target};
-use crate::store::StoreError;
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::RowKey;
 use crate::store::memory::shards::read;

@@ -3,13 +3,14 @@
 use std::hash::BuildHasher as _;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::{Revocation, TargetKind};
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::{FamilyRow, RowKey};
 use crate::store::memory::shards::write;
 use crate::store::rules::issuing::check;
 use crate::store::rules::rotation::{Decision, Family, Generation, Presented, decide};
-use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::store::{Refused, Rotated, Rotation};
 use crate::token::{NewToken, TokenState};
 
 /// What was decided about a token that was presented, and done to it and its family.

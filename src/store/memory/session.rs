@@ -3,10 +3,11 @@
 use std::hash::BuildHasher as _;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::SessionId;
+use crate::store::Session;
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::shards::{lock, read, write};
-use crate::store::{Session, StoreError};
 
 impl NamespaceState {
     pub(super) fn open_session(&self, session: Session) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
+use crate::revocation::TargetKind;
 use crate::store::memory::ledger::Needed;
 use crate::store::memory::namespace::NamespaceState;
 use crate::store::memory::records::{RowKey, TokenRow};
@@ -13,7 +14,7 @@ use crate::store::memory::store::Root;
 use crate::store::memory::table::{SweepStep, last_minute};
 use crate::store::rules::OpenLogins;
 use crate::store::{Lifetimes, SweepBudget, Swept};
-use crate::token::{Grant, TargetKind, TokenId};
+use crate::token::{Grant, TokenId};
 
 /// How many steps a sweep of one namespace's records has.
 const STEPS: usize = MANY;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::postgres::horizon::to_the_hour;
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::records::{self, millis};

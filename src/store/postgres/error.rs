@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// A statement that came to nothing, and what it says about the connection it was sent over.
 pub(super) enum Failure {

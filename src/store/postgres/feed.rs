@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use crate::error::StoreError;
 use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::get;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{records, statements};
 use crate::store::rules::cursor::{Cursor, Position};
-use crate::store::{Changes, FeedCursor, FeedPage, StoreError};
+use crate::store::{Changes, FeedCursor, FeedPage};
 
 /// How often a reader that waits looks by itself: a notification may get lost.
 const POLL: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! Looking a token up.
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::get;
 use crate::store::postgres::store::PostgresStore;

@@ -1,7 +1,7 @@
 //! The horizon of a namespace: no record of it is kept for longer. See "How long an entry stays" in the module's notes.
 
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::{duration, millis};
 use crate::store::postgres::statements;

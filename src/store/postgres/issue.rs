@@ -3,6 +3,8 @@
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::store::Issued;
 use crate::store::postgres::columns::Columns;
 use crate::store::postgres::keys::Key;
 use crate::store::postgres::link::{Param, Retry};
@@ -11,7 +13,6 @@ use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
 use crate::store::rules::issuing;
 use crate::store::rules::rotation::Generation;
-use crate::store::{Issued, StoreError};
 use crate::token::{Grant, NewToken};
 
 /// How often an issue is repeated that met another one of the same token or grant: that one has committed by then.

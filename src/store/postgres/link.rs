@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::postgres::config::PostgresConfig;
 use crate::store::postgres::error::Failure;
 use crate::store::postgres::tls::Tls;

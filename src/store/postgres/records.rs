@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::{SessionId, Subject};
 use crate::revocation::{Actor, Target, TargetKind};
 use crate::secret::Secret;
 use crate::store::postgres::error::corrupt;
 use crate::store::rules::codes;
 use crate::store::rules::rotation::Generation;
-use crate::store::{FeedEntry, Session, StoreError};
+use crate::store::{FeedEntry, Session};
 use crate::token::{Grant, TokenDigest, TokenKind, TokenRecord, TokenState};
 
 /// Later than any time that is meant: "never". Far from what `bigint` can hold, so that sums of it are no overflow.

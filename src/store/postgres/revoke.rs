@@ -1,7 +1,7 @@
 //! Writing an entry of the ledger.
 
+use crate::error::StoreError;
 use crate::revocation::{Revocation, Revoked, Target, TargetKind};
-use crate::store::StoreError;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;

@@ -1,5 +1,6 @@
 //! Rotating a refresh token.
 
+use crate::error::StoreError;
 use crate::store::postgres::columns::Columns;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
@@ -7,7 +8,7 @@ use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
 use crate::store::rules::issuing;
 use crate::store::rules::rotation::Generation;
-use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::store::{Refused, Rotated, Rotation};
 use crate::token::TokenDigest;
 
 /// Consumes the refresh token and records its successors, or says why not.

@@ -1,12 +1,13 @@
 //! Opening, joining and reading sessions.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::SessionId;
+use crate::store::Session;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::{horizon, records, statements};
-use crate::store::{Session, StoreError};
 
 /// Opens the session, or adds to it what is new.
 pub(super) async fn open_session(

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::store::postgres::link::{Param, Retry};
 use crate::store::postgres::records::{duration, get, millis};
 use crate::store::postgres::store::PostgresStore;
 use crate::store::postgres::sweep_position::Table;
 use crate::store::postgres::{statements, sweep_clock};
-use crate::store::{StoreError, SweepBudget, Swept};
+use crate::store::{SweepBudget, Swept};
 
 /// The most that one transaction takes: its locks are held for some milliseconds, and nothing waits for longer.
 const BATCH: usize = 1_000;

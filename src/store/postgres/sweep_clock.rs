@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::postgres::link::Retry;
 use crate::store::postgres::records::{get, millis, time};
 use crate::store::postgres::statements;

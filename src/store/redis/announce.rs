@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::TargetKind;
-use crate::store::StoreError;
 use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
 use crate::store::redis::keys::{GrantIds, Id, NamedTarget, Part};

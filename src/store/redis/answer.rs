@@ -2,8 +2,8 @@
 
 use redis::Value;
 
+use crate::error::StoreError;
 use crate::revocation::TargetKind;
-use crate::store::StoreError;
 use crate::store::rules::{codes, issuing};
 
 /// The error for an answer that no script gives.

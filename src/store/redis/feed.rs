@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use redis::Value;
 
+use crate::error::StoreError;
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::{Id, Part};
 use crate::store::redis::read::read_value;
@@ -11,7 +12,7 @@ use crate::store::redis::script::{Call, FEED, random};
 use crate::store::redis::store::RedisStore;
 use crate::store::redis::{join, records};
 use crate::store::rules::cursor::{Cursor, Position};
-use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage, StoreError};
+use crate::store::{Changes, FeedCursor, FeedEntry, FeedPage};
 
 /// How many entries one page has at most: Redis serves nobody else while it reads them.
 const MOST: usize = 1_000;

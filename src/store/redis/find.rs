@@ -2,8 +2,8 @@
 
 use redis::Value;
 
+use crate::error::StoreError;
 use crate::revocation::TargetKind;
-use crate::store::StoreError;
 use crate::store::redis::answer::{bytes, covering_kind, parts, unexpected};
 use crate::store::redis::join;
 use crate::store::redis::keys::{Id, NamedTarget, Part};

@@ -1,7 +1,9 @@
 //! Recording tokens.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::TargetKind;
+use crate::store::Issued;
 use crate::store::redis::announce::{
     Announcement, GrantClaim, announce, announce_call, kept_until,
 };
@@ -13,7 +15,6 @@ use crate::store::redis::script::{Call, millis};
 use crate::store::redis::store::RedisStore;
 use crate::store::rules::issuing;
 use crate::store::rules::rotation::Generation;
-use crate::store::{Issued, StoreError};
 use crate::token::{Grant, NewToken};
 
 /// Tokens of one grant and generation that are to be recorded.

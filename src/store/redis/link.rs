@@ -13,7 +13,7 @@ use redis::{
     ServerErrorKind, Value,
 };
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::redis::config::{Address, Replicas};
 use crate::store::redis::script::Call;
 

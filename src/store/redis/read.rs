@@ -1,6 +1,6 @@
 //! Reading one key.
 
-use crate::store::StoreError;
+use crate::error::StoreError;
 use crate::store::redis::answer::bytes;
 use crate::store::redis::keys::{Id, Part};
 use crate::store::redis::script::{Call, READ};

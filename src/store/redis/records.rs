@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::{ClientId, Subject};
 use crate::revocation::{Actor, Revocation, Target, TargetKind};
 use crate::secret::Secret;
@@ -10,7 +11,7 @@ use crate::store::redis::keys::{Id, NamedTarget};
 use crate::store::redis::script::FAR;
 use crate::store::rules::rotation::{Family, Generation};
 use crate::store::rules::{OpenLogins, codes};
-use crate::store::{FeedEntry, Session, StoreError};
+use crate::store::{FeedEntry, Session};
 use crate::token::{Grant, NewToken, TokenDigest, TokenKind};
 
 const VERSION: u8 = 1;

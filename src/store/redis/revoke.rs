@@ -2,8 +2,8 @@
 
 use redis::Value;
 
+use crate::error::StoreError;
 use crate::revocation::{Revocation, Revoked, Target};
-use crate::store::StoreError;
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::Part;
 use crate::store::redis::records::{self, StoredToken};

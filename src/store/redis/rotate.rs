@@ -3,6 +3,7 @@
 use redis::Value;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::revocation::{Revocation, Target, TargetKind};
 use crate::store::redis::announce::{Announcement, GrantClaim, announce, kept_until};
 use crate::store::redis::answer::{bytes, covering_kind, parts, unexpected};
@@ -16,7 +17,7 @@ use crate::store::redis::script::{ADVANCE, CONSUME, Call, ROTATE, length, millis
 use crate::store::redis::store::RedisStore;
 use crate::store::rules::issuing;
 use crate::store::rules::rotation::{Decision, Presented, decide};
-use crate::store::{Refused, Rotated, Rotation, StoreError};
+use crate::store::{Refused, Rotated, Rotation};
 use crate::token::{NewToken, TokenRecord};
 
 /// How much of a grant record is read to decide a rotation: all of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, Script as Hashed};
 
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::error::StoreError;
 
 /// The latest instant that scripts compute with: `FAR` in `lua/common.lua`.
 pub(super) const FAR: u64 = 9_000_000_000_000_000;

@@ -1,7 +1,9 @@
 //! Sessions.
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::id::SessionId;
+use crate::store::Session;
 use crate::store::redis::announce::{Announcement, announce};
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::{NamedTarget, Part};
@@ -10,7 +12,6 @@ use crate::store::redis::records;
 use crate::store::redis::script::{Call, SESSION, millis};
 use crate::store::redis::store::RedisStore;
 use crate::store::rules::covering::targets_of_login;
-use crate::store::{Session, StoreError};
 
 /// How often others may be quicker.
 const ATTEMPTS: usize = 64;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::Value;
 
 use crate::clock::Timestamp;
+use crate::error::StoreError;
 use crate::store::redis::answer::{bytes, parts, unexpected};
 use crate::store::redis::keys::{Id, Part};
 use crate::store::redis::read::read_value;
@@ -14,7 +15,7 @@ use crate::store::redis::script::{CLOCK, Call, DUE, FAR, SWEEP, length, millis};
 use crate::store::redis::store::RedisStore;
 use crate::store::redis::{join, records};
 use crate::store::rules::{OpenLogins, SweepClock};
-use crate::store::{StoreError, SweepBudget, Swept};
+use crate::store::{SweepBudget, Swept};
 
 /// How many rows one call looks at: Redis serves no other caller until it is done.
 const ROWS: usize = 250;

@@ -43,9 +43,6 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// To be removed with its last user.
-    pub const IN_FLIGHT: Duration = Duration::from_secs(600);
-
     /// How long a token of this kind is remembered after its expiry.
     #[must_use]
     pub const fn of(&self, kind: TokenKind) -> Duration {

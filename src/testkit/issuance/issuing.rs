@@ -1,7 +1,8 @@
 //! What `issue` records and says.
 
+use crate::error::StoreErrorKind;
 use crate::revocation::Target;
-use crate::store::{Issued, StoreErrorKind};
+use crate::store::Issued;
 use crate::testkit::drive::{awaits, give_up_after, never_completes};
 use crate::testkit::fixture::Subject;
 use crate::testkit::proof::{Proof, ensure};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::authority::Authority;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::policy::Cascade;
 use crate::revocation::{Revocation, Revoked, Target};
-use crate::store::{Refused, Rotated, StoreError, StoreErrorKind, TokenStore};
+use crate::store::{Refused, Rotated, TokenStore};
 use crate::testkit::drive::{awaits, give_up_after, never_completes, race, racer};
 use crate::testkit::fixture::Subject;
 use crate::testkit::handles::Handles;

@@ -1,7 +1,8 @@
 //! What `issue` and `rotate` refuse to record.
 
 use crate::clock::Timestamp;
-use crate::store::{Issued, Rotated, Rotation, StoreError, StoreErrorKind};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::{Issued, Rotated, Rotation};
 use crate::testkit::fixture::Subject;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::scene::{DAY, HOUR, MINUTE, Scene, Seen, Told};

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::error::StoreError;
 use crate::policy::Cascade;
-use crate::revocation::{Revocation, Revoked, Target};
-use crate::store::{Refused, Rotated, StoreError, TokenLedger, TokenStore};
+use crate::revocation::{Revocation, Revoked, Target, TargetKind};
+use crate::store::{Refused, Rotated, TokenLedger, TokenStore};
 use crate::testkit::fixture::Subject;
 use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::scene::{
     DAY, MILLI, MINUTE, Scene, Seen, Told, endpoint, revoke_at, rotate, rotate_as,
     targets_beyond_a_token,
 };
-use crate::token::{NewToken, PresentedToken, TargetKind, TokenKind, TokenRecord, TokenTypeHint};
+use crate::token::{NewToken, PresentedToken, TokenKind, TokenRecord, TokenTypeHint};
 
 const NO_GRACE: Duration = Duration::ZERO;
 

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::StoreErrorKind;
 use crate::id::SessionId;
-use crate::revocation::Target;
-use crate::store::{Issued, Session, StoreErrorKind};
+use crate::revocation::{Target, TargetKind};
+use crate::store::{Issued, Session};
 use crate::testkit::drive::{race, racer};
 use crate::testkit::fixture::Subject;
 use crate::testkit::handles::Handles;
 use crate::testkit::proof::{NotProven, Proof, ensure};
 use crate::testkit::random::Random;
 use crate::testkit::scene::{DAY, HOUR, Scene};
-use crate::token::TargetKind;
 
 async fn known(scene: &Scene, id: &str) -> Result<Session, NotProven> {
     let known = scene.ledger()?.session(&SessionId::new(id)).await?;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::id::SessionId;
-use crate::revocation::{Revoked, Target};
+use crate::revocation::{Revoked, Target, TargetKind};
 use crate::store::Retention;
 use crate::testkit::scene::{MINUTE, Seen};
-use crate::token::{Grant, NewToken, PresentedToken, TargetKind, TokenKind};
+use crate::token::{Grant, NewToken, PresentedToken, TokenKind};
 
 /// Something may be in flight for an hour, by the default of [`Lifetimes`](crate::store::Lifetimes): what is issued may come
 /// so much later than the recording of the revocation that covers it. Stores count in minutes.

@@ -1,6 +1,7 @@
 //! Logins, sessions and new tokens.
 
-use crate::store::{Issued, Session, StoreErrorKind};
+use crate::error::StoreErrorKind;
+use crate::store::{Issued, Session};
 use crate::testkit::model::history::{Opened, Token};
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::{Cascade, CascadePolicy};
-use crate::revocation::Target;
+use crate::revocation::{Target, TargetKind};
 use crate::testkit::model::history::Goal;
 use crate::testkit::model::world::World;
 use crate::testkit::proof::{Proof, ensure};
 use crate::testkit::scene::{
     HOUR, MILLI, MINUTE, Seen, endpoint, endpoint_with, log_out_at, revoke_at,
 };
-use crate::token::{TargetKind, TokenKind};
+use crate::token::TokenKind;
 
 pub(super) async fn client_revokes(world: &mut World) -> Proof {
     let Some(n) = world.pick(|_| true) else {

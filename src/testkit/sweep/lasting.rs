@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::error::StoreErrorKind;
 use crate::revocation::Target;
-use crate::store::{Issued, Session, StoreErrorKind, SweepBudget};
+use crate::store::{Issued, Session, SweepBudget};
 use crate::testkit::fixture::Subject;
 use crate::testkit::model::IN_FLIGHT;
 use crate::testkit::proof::{NotProven, Proof, ensure};
