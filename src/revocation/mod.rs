@@ -81,7 +81,8 @@ impl Revocation {
     /// Sets the cutoff: the latest authentication that it ends. A signing key known to be stolen last Tuesday can be answered
     /// with last Tuesday.
     ///
-    /// How long the entry is kept counts from when it is recorded, however old its cutoff.
+    /// How long the entry is kept counts from when it is recorded, however old its cutoff; and from the cutoff where that is
+    /// later.
     ///
     /// ```
     /// use std::time::Duration;
@@ -163,6 +164,13 @@ impl Revocation {
     /// When it is recorded: the entry is kept for what may be in flight from then on.
     pub const fn recorded_at(&self) -> Timestamp {
         self.recorded_at
+    }
+
+    /// From when on it is kept for what may be in flight: when it is recorded, or its cutoff where that is later. What is
+    /// authenticated until then is covered too.
+    #[must_use]
+    pub fn counts_from(&self) -> Timestamp {
+        self.recorded_at.max(self.at)
     }
 
     /// Why.

@@ -72,7 +72,7 @@ impl Session {
         &self.clients
     }
 
-    /// Takes the participants and the later expiry of `other`, which is the same session.
+    /// Takes the participants, the earlier login and the later expiry of `other`, which is the same session.
     ///
     /// # Errors
     ///
@@ -81,6 +81,7 @@ impl Session {
         if self.subject != other.subject {
             return Err(StoreError::conflict("the session belongs to another subject"));
         }
+        self.started_at = self.started_at.min(other.started_at);
         self.expires_at = self.expires_at.max(other.expires_at);
         for client in &other.clients {
             if !self.clients.contains(client) {

@@ -68,7 +68,7 @@ fn revoke_target(
     revocation: &Revocation,
 ) -> Result<Revoked, StoreError> {
     let (kind, at) = (revocation.target().kind(), revocation.at());
-    let recorded_at = revocation.recorded_at().max(batch.store()?.clock().latest);
+    let recorded_at = revocation.counts_from().max(batch.store()?.clock().latest);
     let horizon = Timestamp::from_unix_millis(batch.namespace(namespace.id)?.horizon);
     let until = lifetimes.entry_until(horizon, recorded_at).as_unix_millis();
     let known = batch.read(Space::Entries, key.as_bytes())?;

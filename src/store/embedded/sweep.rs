@@ -204,7 +204,7 @@ fn fate(
             return Ok(until.map(|until| in_turn(until, due)));
         }
         DueKind::RefreshToken => refresh_token(batch, &due.key)?,
-        DueKind::Session => return session(batch, due, now),
+        DueKind::Session => return session(batch, due, now, lifetimes),
     };
     Ok(needed.map(|needed| fate_by(needed, now)))
 }
@@ -237,7 +237,12 @@ fn consumed_until(batch: &Batch<'_>, row: &TokenRow<'_>) -> Result<Option<Timest
 }
 
 /// With it go the logins that were over before: every session that was to go before this one has.
-fn session(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fate>, StoreError> {
+fn session(
+    batch: &mut Batch<'_>,
+    due: Due,
+    now: Timestamp,
+    lifetimes: &Lifetimes,
+) -> Result<Option<Fate>, StoreError> {
     let Some(bytes) = batch.read(Space::Sessions, &due.key)? else {
         return Ok(None);
     };
@@ -245,7 +250,7 @@ fn session(batch: &mut Batch<'_>, due: Due, now: Timestamp) -> Result<Option<Fat
     let fate = fate_by(Timestamp::from_unix_millis(row.until), now);
     if matches!(fate, Fate::Goes) {
         let mut logins = open_logins(batch, row.namespace)?;
-        if logins.remove_due(due.at - Duration::from_millis(1)) {
+        if logins.remove_due(due.at - Duration::from_millis(1), lifetimes) {
             batch.put(Space::Meta, &logins_key(row.namespace), &LoginsRow::from(&logins))?;
         }
     }

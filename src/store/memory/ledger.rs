@@ -71,7 +71,7 @@ impl Ledger {
     /// Writes one entry, or moves its cutoff forward.
     pub(super) fn revoke(&self, revocation: &Revocation) -> Revoked {
         let lifetimes = self.shared.lifetimes();
-        let recorded_at = revocation.recorded_at().max(self.shared.latest());
+        let recorded_at = revocation.counts_from().max(self.shared.latest());
         let until = || {
             let horizon = Timestamp::from_unix_millis(self.horizon.load(SeqCst));
             lifetimes.entry_until(horizon, recorded_at)

@@ -101,7 +101,7 @@ impl NamespaceState {
         }
         let swept = self.ledger.sweep(now, budget, self);
         // The records of those sessions are gone.
-        lock(&self.open_logins).remove_due(last_minute(now));
+        lock(&self.open_logins).remove_due(last_minute(now), &self.shared.lifetimes());
         swept
     }
 

@@ -2,15 +2,14 @@
 
 use crate::clock::Timestamp;
 use crate::error::StoreError;
-use crate::store::postgres::link::Retry;
-use crate::store::postgres::records::{duration, millis};
+use crate::store::postgres::link::{Param, Retry};
+use crate::store::postgres::records::millis;
 use crate::store::postgres::statements;
 use crate::store::postgres::store::PostgresStore;
 
 const HOUR: i64 = 3_600_000;
 
-/// How often the horizon is raised for one call. Nothing lowers it, so it is raised once; a second time where the clock has
-/// come another minute further since. The third is a database that was put back.
+/// How often the horizon is raised for one call. Nothing lowers it, so the second time is a database that was put back.
 pub(super) const RAISES: usize = 3;
 
 /// The next full hour. Rounded like this, the horizon and the grants are written seldom, and not with every token.
@@ -19,22 +18,11 @@ pub(super) fn to_the_hour(until: i64) -> i64 {
     next.min(millis(Timestamp::MAX))
 }
 
-/// Says that something is kept until then, and notes the time.
-pub(super) async fn raise(
-    store: &PostgresStore,
-    until: i64,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+/// Says that something is kept until then.
+pub(super) async fn raise(store: &PostgresStore, until: i64) -> Result<(), StoreError> {
     let keys = store.keys();
-    let leap = duration(store.lifetimes().clock_leap());
-    store
-        .link()
-        .rows(
-            statements::RAISE,
-            &[&keys.namespace(), &until, &keys.everything().as_bytes(), &millis(now), &leap],
-            Retry::Allowed,
-        )
-        .await?;
+    let params: [Param<'_>; 3] = [&keys.namespace(), &until, &keys.everything().as_bytes()];
+    store.link().rows(statements::RAISE, &params, Retry::Allowed).await?;
     Ok(())
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn issue(
         &until,
         &millis(now),
         &duration(lifetimes.clock_leap()),
-        &duration(lifetimes.in_flight()),
+        &duration(lifetimes.kept_in_flight()),
         &millis(grant.authenticated_at()),
         &grant.is_offline(),
         &of_grant.as_bytes(),
@@ -72,7 +72,7 @@ pub(super) async fn issue(
             Step::Done(issued) => return Ok(issued),
             Step::Met => meetings += 1,
             Step::Raise => {
-                horizon::raise(store, until, now).await?;
+                horizon::raise(store, until).await?;
                 raises += 1;
             }
         }

@@ -6,8 +6,7 @@
 //! (`migrations/`). So a caller who hangs up, or a process that dies, leaves it done or not done. All run under READ
 //! COMMITTED: a statement sees what was committed when it began, and each statement of a function begins anew.
 //!
-//! Two things take another round trip, and are rare: to raise the horizon (once an hour), and to note the time (once a
-//! minute). Both are done by one statement, `RAISE`, in a transaction before the one that needs it.
+//! To raise the horizon takes two more, and is rare: once an hour.
 //!
 //! # The rules
 //!
@@ -73,8 +72,9 @@
 //!
 //! The latest time that was seen is one row, `annul_clock`. A sweep reads it, decides by
 //! [`SweepClock`](crate::store::rules::SweepClock) whether to believe its own clock, and writes it back if no other process
-//! has written since. `RAISE` notes the time of an issue and of a rotation: the statements that record do nothing while the
-//! time is to be noted. A revocation notes the first time that is known, and contradicts a leap. For how long a leap has been seen is measured by the stopwatch of each process.
+//! has written since. The statements that write note their time in it, as their last act (`annul_note`): a revocation, an
+//! issue, a rotation. A session does not say what time it is: its login may be long ago. That writes once a minute. For how long a leap has been seen is measured
+//! by the stopwatch of each process.
 //!
 //! # The feed
 //!
@@ -111,6 +111,7 @@ mod find;
 mod horizon;
 mod issue;
 mod keys;
+mod leaps;
 mod link;
 mod migrate;
 mod notifier;

@@ -1,12 +1,13 @@
 //! Opening a store: everything that it needs is checked before the first request.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::store::postgres::config::{PostgresConfig, address};
+use crate::store::postgres::leaps::Leaps;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::migrate::{VERSION, version};
 use crate::store::postgres::notifier::Notifier;
@@ -62,8 +63,7 @@ pub(super) async fn open(config: PostgresConfig) -> Result<PostgresStore, Postgr
         link,
         key: config.key().clone(),
         lifetimes: *config.kept(),
-        leap: Mutex::default(),
-        stopwatch: config.stopwatch_of_leaps(),
+        leaps: Leaps::new(config.stopwatch_of_leaps()),
         sweep: SweepPosition::default(),
         connection,
         tls,

@@ -25,7 +25,7 @@ pub(super) async fn revoke(
     let recorded_at = millis(revocation.recorded_at());
     let lifetimes = store.lifetimes();
     let unrecorded = duration(lifetimes.longest_unrecorded());
-    let in_flight = duration(lifetimes.in_flight());
+    let in_flight = duration(lifetimes.kept_in_flight());
     let leap = duration(lifetimes.clock_leap());
     let reason = revocation.reason().as_str();
     let (actor, client) = records::actor(revocation.actor());
@@ -68,10 +68,9 @@ pub(super) async fn revoke(
             store.link().rows(statements::REVOKE, &params, Retry::Allowed).await?
         }
     };
-    if written.is_empty() {
+    let Some(row) = written.first() else {
         return Ok(Revoked::Already);
-    }
+    };
     store.notify();
-    let news = written.iter().map(|row| get(row, 0)).collect::<Result<Vec<bool>, _>>()?;
-    Ok(if news.contains(&true) { Revoked::Newly } else { Revoked::Already })
+    Ok(if get(row, 0)? { Revoked::Newly } else { Revoked::Already })
 }

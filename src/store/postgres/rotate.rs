@@ -34,7 +34,7 @@ pub(super) async fn rotate(
         &until,
         &duration(lifetimes.clock_leap()),
         &duration(lifetimes.longest_unrecorded()),
-        &duration(lifetimes.in_flight()),
+        &duration(lifetimes.kept_in_flight()),
         &records::generation(Generation::LAST),
         &digests,
         &keys,
@@ -50,7 +50,7 @@ pub(super) async fn rotate(
         let row = store.link().row(statements::ROTATE, &params, Retry::Never).await?;
         let outcome: i16 = get(&row, 0)?;
         if outcome == 9 {
-            horizon::raise(store, until, rotation.now()).await?;
+            horizon::raise(store, until).await?;
             continue;
         }
         return rotated(store, outcome, &row, digest);

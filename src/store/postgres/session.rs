@@ -1,6 +1,5 @@
 //! Opening, joining and reading sessions.
 
-use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::SessionId;
 use crate::store::Session;
@@ -40,8 +39,7 @@ pub(super) async fn open_session(
             return Err(StoreError::conflict("the session was logged out"));
         }
         if !is_ready {
-            // When it is opened is not said; its login may be long ago.
-            horizon::raise(store, until, Timestamp::default()).await?;
+            horizon::raise(store, until).await?;
             continue;
         }
         if !is_opened {

@@ -19,15 +19,11 @@ FROM annul_token t WHERE t.digest = $1::bytea";
 ///
 /// `$1` key, `$2` namespace, `$3` kind, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
 /// recorded, `$7` how long what is in flight may take, `$8` name, `$9` client, `$10` reason, `$11` actor, `$12` the actor's
-/// name, `$13` how far ahead a clock is believed.
+/// name, `$13` leap.
 pub(super) const REVOKE: &str = "\
-WITH noted AS (
-    -- The first time that is known; or one that contradicts a leap. No row else, and no lock.
-    UPDATE annul_clock c SET latest = greatest(c.latest, $5::bigint), leaped_to = NULL
-    WHERE (c.latest = 0 OR c.leaped_to IS NOT NULL) AND annul_believes(c.latest, $5::bigint, $13::bigint)
-), lasts AS MATERIALIZED (
+WITH lasts AS MATERIALIZED (
     SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $2::bigint),
-                             greatest($5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
+                             greatest($4::bigint, $5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
 )
 INSERT INTO annul_entry AS e (key, namespace, kind, at, until, due, name, client, reason, actor, actor_client)
 SELECT $1::bytea, $2::bigint, $3::smallint, $4::bigint, w.until, 0, $8::bytea, $9::bytea, $10::text, $11::text,
@@ -43,7 +39,7 @@ SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place,
     actor = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.actor ELSE e.actor END,
     actor_client = CASE WHEN annul_moves(e.kind, e.at, excluded.at) THEN excluded.actor_client ELSE e.actor_client END
 WHERE annul_moves(e.kind, e.at, excluded.at) OR e.until < excluded.until
-RETURNING e.news";
+RETURNING e.news, annul_note($5::bigint, $13::bigint)";
 
 /// Writes the entry for one token that a client revokes; and one for its grant if the token was consumed since it was
 /// looked up: by then revoking it means that, and its successors would live. Both are kept, and answered, as by `REVOKE`.
@@ -53,38 +49,37 @@ RETURNING e.news";
 ///
 /// `$1` digest, `$2` key, `$3` namespace, `$4` cutoff, `$5` when it is recorded, `$6` the longest lifetime of what is not
 /// recorded, `$7` in flight, `$8` the kind of a token, `$9` the kind of a grant, `$10` reason, `$11` actor, `$12` the
-/// client's name, `$13` how far ahead a clock is believed.
+/// client's name, `$13` leap.
 pub(super) const REVOKE_OWN_TOKEN: &str = "\
-WITH noted AS (
-    UPDATE annul_clock c SET latest = greatest(c.latest, $5::bigint), leaped_to = NULL
-    WHERE (c.latest = 0 OR c.leaped_to IS NOT NULL) AND annul_believes(c.latest, $5::bigint, $13::bigint)
-), found AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT t.consumed, t.grant_key, t.grant_id FROM annul_token t WHERE t.digest = $1::bytea FOR SHARE
 ), lasts AS MATERIALIZED (
     SELECT annul_entry_until((SELECT n.horizon FROM annul_namespace n WHERE n.namespace = $3::bigint),
-                             greatest($5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
+                             greatest($4::bigint, $5::bigint, (SELECT c.latest FROM annul_clock c)), $6::bigint, $7::bigint) AS until
 ), wanted AS MATERIALIZED (
     SELECT $2::bytea AS key, $8::smallint AS kind, $1::bytea AS name
     UNION ALL
     SELECT f.grant_key, $9::smallint, f.grant_id FROM found f WHERE f.consumed
+), written AS (
+    INSERT INTO annul_entry AS e (key, namespace, kind, at, until, due, name, reason, actor, actor_client)
+    SELECT w.key, $3::bigint, w.kind, $4::bigint, l.until, 0, w.name, $10::text, $11::text, $12::bytea
+    FROM wanted w, lasts l
+    WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= l.until)
+    ORDER BY w.key
+    ON CONFLICT (key) DO UPDATE
+    SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, news = false
+    WHERE e.until < excluded.until
+    RETURNING e.news
 )
-INSERT INTO annul_entry AS e (key, namespace, kind, at, until, due, name, reason, actor, actor_client)
-SELECT w.key, $3::bigint, w.kind, $4::bigint, l.until, 0, w.name, $10::text, $11::text, $12::bytea
-FROM wanted w, lasts l
-WHERE NOT EXISTS (SELECT FROM annul_entry k WHERE k.key = w.key AND k.until >= l.until)
-ORDER BY w.key
-ON CONFLICT (key) DO UPDATE
-SET until = greatest(e.until, excluded.until), due = 0, place = excluded.place, news = false
-WHERE e.until < excluded.until
-RETURNING e.news";
+SELECT bool_or(w.news), annul_note($5::bigint, $13::bigint) FROM written w HAVING count(*) > 0";
 
 /// Records tokens, and says whether an entry covers them, which then stays for longer than they do: to the horizon, which
 /// moves seldom, so that many tokens that are born dead write seldom.
 ///
-/// Nothing is done unless the horizon that this statement sees reaches `$2`, and the clock was noted lately; nor if the grant
-/// is another client's or subject's, or a token another grant's. The grant's row is there first, and is locked or written, so
-/// that no sweep takes it before the tokens; so is each entry that covers them. A token that another statement records at the same time is an error, and then
-/// nothing is done either.
+/// Nothing is done unless the horizon that this statement sees reaches `$2`; nor if the grant is another client's or subject's,
+/// or a token another grant's. The grant's row is there first, and is locked or written, so that no sweep takes it before
+/// the tokens; so is each entry that covers them. A token that another statement records at the same time is an error, and
+/// then nothing is done either.
 ///
 /// `$1` namespace, `$2` until when the grant is kept, `$3` now, `$4` leap, `$5` in flight, `$6`.. what they share, `$18`..
 /// what each of them is, `$25` the keys of all entries that may cover them.
@@ -92,7 +87,6 @@ pub(super) const ISSUE: &str = "\
 WITH ready AS MATERIALIZED (
     SELECT n.horizon FROM annul_namespace n
     WHERE n.namespace = $1::bigint AND n.horizon >= $2::bigint
-    AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, c.leaped_to, $3::bigint, $4::bigint))
 ), known AS MATERIALIZED (
     SELECT g.owner = coalesce($10::bytea, $12::bytea) AS is_own, g.due >= $2::bigint AS is_kept
     FROM ready, annul_grant g WHERE g.key = $8::bytea FOR KEY SHARE OF g
@@ -140,21 +134,16 @@ WITH ready AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM ready), EXISTS (SELECT FROM known k WHERE NOT k.is_own), EXISTS (SELECT FROM taken),
        EXISTS (SELECT FROM allowed), (SELECT count(*) FROM written),
-       least((SELECT min(c.kind) FROM covering c WHERE c.is_kept), (SELECT min(h.kind) FROM held h))";
+       least((SELECT min(c.kind) FROM covering c WHERE c.is_kept), (SELECT min(h.kind) FROM held h)),
+       CASE WHEN EXISTS (SELECT FROM allowed) THEN annul_note($3::bigint, $4::bigint) END";
 
-/// Says, before it is recorded and in a transaction of its own, that something is kept for so long; and notes the time. The
-/// namespace is written before the clock.
+/// Says, before it is recorded and in a transaction of its own, that something is kept for so long.
 ///
-/// `$1` namespace, `$2` the horizon, `$3` the key of everything, `$4` now, `$5` leap.
+/// `$1` namespace, `$2` the horizon, `$3` the key of everything.
 pub(super) const RAISE: &str = "\
-WITH raised AS (
-    INSERT INTO annul_namespace AS n (namespace, horizon, everything) VALUES ($1::bigint, $2::bigint, $3::bytea)
-    ON CONFLICT (namespace) DO UPDATE SET horizon = excluded.horizon, everything = excluded.everything
-    WHERE n.horizon < excluded.horizon
-    RETURNING 1
-)
-UPDATE annul_clock c SET latest = greatest(c.latest, $4::bigint), leaped_to = NULL
-WHERE annul_notes(c.latest, c.leaped_to, $4::bigint, $5::bigint) AND (SELECT count(*) FROM raised) >= 0";
+INSERT INTO annul_namespace AS n (namespace, horizon, everything) VALUES ($1::bigint, $2::bigint, $3::bytea)
+ON CONFLICT (namespace) DO UPDATE SET horizon = excluded.horizon, everything = excluded.everything
+WHERE n.horizon < excluded.horizon";
 
 /// Rotates a refresh token; the function is in the schema.
 pub(super) const ROTATE: &str = "\
@@ -181,7 +170,8 @@ WITH ready AS MATERIALIZED (
     SELECT $4::bytea, $1::bigint, $5::bytea, $6::bytea, $7::bigint, $8::bigint, $3::bigint, $9::bytea[]
     FROM ready WHERE NOT EXISTS (SELECT FROM ended)
     ON CONFLICT (key) DO UPDATE
-    SET expires_at = greatest(s.expires_at, excluded.expires_at),
+    SET started_at = least(s.started_at, excluded.started_at),
+        expires_at = greatest(s.expires_at, excluded.expires_at),
         due = greatest(s.due, excluded.due),
         clients = s.clients || ARRAY(SELECT c.id FROM unnest(excluded.clients) WITH ORDINALITY AS c(id, n)
                                      WHERE c.id <> ALL (s.clients) ORDER BY c.n)

@@ -1,25 +1,24 @@
 //! What a store consists of, and what its operations share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::clock::Stopwatch;
 use crate::id::Namespace;
 use crate::store::Lifetimes;
 use crate::store::postgres::config;
 use crate::store::postgres::keys::Keys;
+use crate::store::postgres::leaps::Leaps;
 use crate::store::postgres::link::Link;
 use crate::store::postgres::notifier::Notifier;
 use crate::store::postgres::sweep_position::SweepPosition;
 use crate::store::postgres::tls::Tls;
-use crate::store::rules::LeapWatch;
 use crate::token::DigestKey;
 
 /// A store in PostgreSQL: for several processes, on a database that you already run.
 ///
-/// Every operation is one round trip; once a minute one takes another, to note the time. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
+/// Every operation is one round trip. A revocation is acknowledged when it is on the primary's disk (`synchronous_commit`
 /// is switched on where it is off); what a standby has of it after a failover is a matter of `synchronous_standby_names`.
 /// With `fsync = off` nothing is, whatever is acknowledged. [`Already`](crate::Revoked::Already) says that the primary has
 /// it: it does not wait for a standby that the first revocation still waits for.
@@ -59,8 +58,7 @@ pub(super) struct Root {
     pub(super) link: Arc<Link>,
     pub(super) key: DigestKey,
     pub(super) lifetimes: Lifetimes,
-    pub(super) leap: Mutex<LeapWatch>,
-    pub(super) stopwatch: Arc<dyn Stopwatch>,
+    pub(super) leaps: Leaps,
     pub(super) sweep: SweepPosition,
     pub(super) connection: tokio_postgres::Config,
     pub(super) tls: Tls,
@@ -92,12 +90,8 @@ impl PostgresStore {
         &self.root.lifetimes
     }
 
-    pub(super) fn leap_watch(&self) -> &Mutex<LeapWatch> {
-        &self.root.leap
-    }
-
-    pub(super) fn stopwatch(&self) -> &dyn Stopwatch {
-        &*self.root.stopwatch
+    pub(super) fn leaps(&self) -> &Leaps {
+        &self.root.leaps
     }
 
     pub(super) fn sweep_position(&self) -> &SweepPosition {

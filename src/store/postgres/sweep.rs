@@ -89,7 +89,7 @@ async fn sweep_batch(
     rows: usize,
 ) -> Result<Batch, StoreError> {
     let rows = i32::try_from(rows).unwrap_or(i32::MAX);
-    let in_flight = duration(store.lifetimes().in_flight());
+    let in_flight = duration(store.lifetimes().kept_in_flight());
     let (statement, params): (_, &[Param<'_>]) = match table {
         Table::Entries => (statements::SWEEP_ENTRIES, &[&now, &from, &rows, &in_flight]),
         Table::Grants => (statements::SWEEP_GRANTS, &[&now, &from, &rows]),

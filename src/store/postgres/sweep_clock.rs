@@ -1,6 +1,5 @@
 //! Whether a sweep believes its clock; what it compares it with is kept in the database.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -19,15 +18,11 @@ pub(super) async fn believe(
     store: &PostgresStore,
     now: Timestamp,
 ) -> Result<Result<(), Duration>, StoreError> {
-    let (lifetimes, elapsed) = (store.lifetimes(), store.stopwatch().elapsed());
     for _ in 0..MEETINGS {
         let row = store.link().row(statements::CLOCK, &[], Retry::Allowed).await?;
         let (latest, leaped_to): (i64, Option<i64>) = (get(&row, 0)?, get(&row, 1)?);
         let mut clock = SweepClock { latest: time(latest), leaped_to: leaped_to.map(time) };
-        let believed = {
-            let mut watch = store.leap_watch().lock().unwrap_or_else(PoisonError::into_inner);
-            watch.believe(&mut clock, now, lifetimes, elapsed)
-        };
+        let believed = store.leaps().believe(&mut clock, now, store.lifetimes());
         let (new_latest, new_leap) = (millis(clock.latest), clock.leaped_to.map(millis));
         if (new_latest, new_leap) == (latest, leaped_to) {
             return Ok(believed);

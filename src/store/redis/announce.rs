@@ -60,7 +60,8 @@ pub(super) async fn announce(
         let claim = claim.filter(|claim| store.keys.shard(&claim.grant) == shard);
         Box::pin(async move {
             let call = announce_call(store, shard, &targets, claim, announcement);
-            issue_outcome(store.shared.link.call(&call).await?)
+            let issued = issue_outcome(store.shared.link.call(&call).await?)?;
+            Ok::<_, StoreError>(issued.covered_by)
         })
     });
     let mut covering = Vec::new();
@@ -90,7 +91,7 @@ pub(super) fn announce_call(
         .number(millis(announcement.kept))
         .number(announcement.login.as_unix_millis())
         .argument(kinds)
-        .number(length(lifetimes.in_flight()))
+        .number(length(lifetimes.kept_in_flight()))
         .number(millis(announcement.now))
         .number(length(lifetimes.clock_leap()));
     match claim {

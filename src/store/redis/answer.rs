@@ -11,13 +11,22 @@ pub(super) fn unexpected() -> StoreError {
     StoreError::corrupt("an answer of another kind")
 }
 
+/// What `issue.lua` did.
+pub(super) struct IssuedInShard {
+    /// The kind of what covers the tokens.
+    pub(super) covered_by: Option<TargetKind>,
+    /// Whether a token was recorded that was not known before.
+    pub(super) is_new: bool,
+}
+
 /// What `issue.lua` answers.
-pub(super) fn issue_outcome(answer: Value) -> Result<Option<TargetKind>, StoreError> {
+pub(super) fn issue_outcome(answer: Value) -> Result<IssuedInShard, StoreError> {
     let Some([outcome, by]) = parts(answer) else {
         return Err(unexpected());
     };
     match bytes(outcome)?.as_slice() {
-        b"done" => covering_kind(by),
+        b"done" => Ok(IssuedInShard { covered_by: covering_kind(by)?, is_new: true }),
+        b"known" => Ok(IssuedInShard { covered_by: covering_kind(by)?, is_new: false }),
         b"foreign" => Err(issuing::foreign_grant()),
         b"taken" => Err(issuing::taken()),
         _ => Err(unexpected()),

@@ -9,9 +9,9 @@ use crate::store::redis::announce::{
 };
 use crate::store::redis::answer::issue_outcome;
 use crate::store::redis::join;
-use crate::store::redis::keys::{GrantIds, NamedTarget, Part};
+use crate::store::redis::keys::{GrantIds, Id, NamedTarget, Part};
 use crate::store::redis::records::{self, StoredToken};
-use crate::store::redis::script::{Call, millis};
+use crate::store::redis::script::{Call, WITHDRAW, millis};
 use crate::store::redis::store::RedisStore;
 use crate::store::rules::issuing;
 use crate::store::rules::rotation::Generation;
@@ -62,7 +62,7 @@ async fn issue_in_one_script(
     for token in new.tokens {
         call = add_token(store, call, new, token);
     }
-    issue_outcome(store.shared.link.call(&call).await?)
+    Ok(issue_outcome(store.shared.link.call(&call).await?)?.covered_by)
 }
 
 /// Records tokens that were announced, each in its own shard. The kind of what covers one of them alone.
@@ -79,15 +79,44 @@ pub(super) async fn issue_each(
             issue_outcome(store.shared.link.call(&call).await?)
         })
     });
+    let outcomes = join::all(calls).await;
+    if outcomes.iter().any(Result::is_err) {
+        let recorded = new.tokens.iter().zip(&outcomes);
+        let recorded = recorded.filter(|(_, outcome)| outcome.as_ref().is_ok_and(|i| i.is_new));
+        withdraw(store, new, recorded.map(|(token, _)| token)).await?;
+    }
     let mut by = None;
-    for issued in join::all(calls).await {
-        by = by.or(issued?);
+    for outcome in outcomes {
+        by = by.or(outcome?.covered_by);
     }
     Ok(by)
 }
 
+/// Takes back tokens that were recorded beside one that was refused. Nobody was given them.
+async fn withdraw<'a>(
+    store: &RedisStore,
+    new: &NewTokens<'_>,
+    tokens: impl Iterator<Item = &'a NewToken<'a>>,
+) -> Result<(), StoreError> {
+    for token in tokens {
+        let (id, record) = stored(store, new, token);
+        let call = Call::new(&WITHDRAW, store.keys.key(Part::Token, &id)).argument(record);
+        store.shared.link.call(&call).await?;
+    }
+    Ok(())
+}
+
 /// Adds a token's keys and arguments to a call.
 fn add_token(store: &RedisStore, call: Call, new: &NewTokens<'_>, token: &NewToken<'_>) -> Call {
+    let (id, record) = stored(store, new, token);
+    call.key(store.keys.key(Part::Token, &id))
+        .key(store.keys.key(Part::Entry, &id))
+        .argument(*id.as_bytes())
+        .argument(record)
+}
+
+/// A token's id, and its record as it is first written.
+fn stored(store: &RedisStore, new: &NewTokens<'_>, token: &NewToken<'_>) -> (Id, Vec<u8>) {
     let id = store.keys.token(&store.keys.digest(token.token()));
     let due = store.shared.lifetimes.token_until(token.kind(), token.expires_at());
     let (generation, consumed_by) = match token.is_consumed() {
@@ -105,10 +134,7 @@ fn add_token(store: &RedisStore, call: Call, new: &NewTokens<'_>, token: &NewTok
         grant: new.grant.clone(),
         counterpart: token.counterpart().cloned(),
     };
-    call.key(store.keys.key(Part::Token, &id))
-        .key(store.keys.key(Part::Entry, &id))
-        .argument(*id.as_bytes())
-        .argument(record.to_bytes(stored_targets(store, new.ids)))
+    (id, record.to_bytes(stored_targets(store, new.ids)))
 }
 
 /// The targets that a record names, however it came to be recorded: where there is one shard, scripts look at those that

@@ -60,7 +60,7 @@ async fn revoke_target(
         .argument(random()?)
         .number(millis(revocation.recorded_at()))
         .number(length(longest.max(lifetimes.longest_unrecorded())))
-        .number(length(lifetimes.in_flight()))
+        .number(length(lifetimes.kept_in_flight()))
         .number(length(lifetimes.clock_leap()));
     let Some([Value::Int(is_new), consumed]) = parts(store.shared.link.call(&call).await?) else {
         return Err(unexpected());

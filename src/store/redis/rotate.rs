@@ -69,7 +69,7 @@ async fn rotate_in_one_script(
         .number(length(lifetimes.retention().refresh_tokens))
         .number(millis(latest_expiry(rotation)))
         .number(millis(kept_until(store, rotation.successors())))
-        .number(length(lifetimes.in_flight()))
+        .number(length(lifetimes.kept_in_flight()))
         .number(length(lifetimes.clock_leap()));
     for token in rotation.successors() {
         let successor = store.keys.token(&store.keys.digest(token.token()));

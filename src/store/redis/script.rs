@@ -139,6 +139,7 @@ scripts! {
     FIND = " flags=allow-oom", ["common", "entry", "token", "find"];
     ISSUE = "", ["common", "horizon", "entry", "token", "put", "grant", "issue"];
     OPEN = "", ["open"];
+    WITHDRAW = " flags=allow-oom", ["withdraw"];
     READ = " flags=allow-oom", ["read"];
     REVOKE = "", ["common", "entry", "token", "revoke"];
     ROTATE = "", ["common", "horizon", "entry", "token", "put", "grant", "rotation", "rotate"];

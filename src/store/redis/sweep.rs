@@ -137,7 +137,7 @@ impl Pass<'_> {
                 Queue::Records => "Q",
                 Queue::Entries => "R",
             })
-            .number(length(store.shared.lifetimes.in_flight()))
+            .number(length(store.shared.lifetimes.kept_in_flight()))
             .argument(&self.logins);
         let kept = grants.iter().map(|grant| -> join::BoxFuture<'_, _> {
             Box::pin(link.within(read_value(store, Part::Grant, grant, 8)))

@@ -151,6 +151,17 @@ impl Lifetimes {
         self.clock_leap
     }
 
+    /// For how long an entry is kept for what is in flight: longer by as much as a clock may be ahead unnoticed.
+    ///
+    /// Where every clock is believed, nothing can be said about that, and nothing is added.
+    #[must_use]
+    pub const fn kept_in_flight(&self) -> Duration {
+        match self.clock_leap {
+            Duration::MAX => self.in_flight,
+            leap => self.in_flight.saturating_add(leap),
+        }
+    }
+
     /// Until when the record of a token is kept.
     ///
     /// The record of a consumed refresh token is kept for as long as its family: see [`family_until`](Self::family_until).
@@ -175,10 +186,11 @@ impl Lifetimes {
     /// Until when an entry is kept that is recorded now.
     ///
     /// `horizon` is the latest instant until which any record is kept that the entry may cover: a store may take that of
-    /// the whole namespace. `recorded_at` is when the entry is written, however old its cutoff.
+    /// the whole namespace. `recorded_at` is when the entry is written, however old its cutoff; or the cutoff where that is
+    /// later ([`Revocation::counts_from`](crate::Revocation::counts_from)).
     #[must_use]
     pub fn entry_until(&self, horizon: Timestamp, recorded_at: Timestamp) -> Timestamp {
-        horizon.max(recorded_at + self.longest_unrecorded) + self.in_flight
+        horizon.max(recorded_at + self.longest_unrecorded) + self.kept_in_flight()
     }
 
     /// Until when an entry is kept that covers a record which is kept until `record_until`: a token born dead under it, or
@@ -186,7 +198,7 @@ impl Lifetimes {
     #[must_use]
     pub fn entry_outlives(&self, record_until: Timestamp) -> Timestamp {
         // Later, even where nothing is ever in flight: of two that are due at once, either may go first.
-        record_until + self.in_flight.max(Duration::from_millis(1))
+        record_until + self.kept_in_flight().max(Duration::from_millis(1))
     }
 
     /// Until when an entry is still needed at a sweep, where `until` is what was written with it.
@@ -257,10 +269,11 @@ impl OpenLogins {
         self.0.range(..=day).map(|(_, until)| *until).max()
     }
 
-    /// Forgets the days whose sessions are over. Says whether that changed anything.
-    pub fn remove_due(&mut self, now: Timestamp) -> bool {
+    /// Forgets the days whose sessions are over, and with them what may have been in flight at their end. Says whether that
+    /// changed anything.
+    pub fn remove_due(&mut self, now: Timestamp, lifetimes: &Lifetimes) -> bool {
         let before = self.0.len();
-        self.0.retain(|_, until| !is_due(*until, now));
+        self.0.retain(|_, until| !is_due(lifetimes.entry_outlives(*until), now));
         self.0.len() < before
     }
 
@@ -280,7 +293,7 @@ impl OpenLogins {
 ///
 /// A clock that is more than [`Lifetimes::clock_leap`] ahead of that is not believed, and the sweep removes nothing. If the
 /// machine was off for so long, the clock is right. So a leap is believed once it has lasted: for as long as a leap is, and for
-/// as long as anything may be in flight, by the clock's own account and by the stopwatch of the process. Another node whose
+/// as long as anything may be in flight or live without a record, by the clock's own account and by the stopwatch of the process. Another node whose
 /// clock shows the time as it was contradicts it, and the waiting begins anew.
 ///
 /// What a believed clock removes is dead, never alive: entries outlive their records.
@@ -328,7 +341,8 @@ impl SweepClock {
     /// Decides whether a sweep believes the clock. If not, by how much it is ahead.
     ///
     /// `since_leap` is the time by the stopwatch of this process since it first saw the leap that is kept here; none where it
-    /// has not. [`LeapWatch`] keeps it.
+    /// has not, and then a leap is not believed yet. [`LeapWatch`] keeps it. So a process that sweeps must last for as long as
+    /// a leap does: one that is started for each sweep is held back for good once a store was idle for longer.
     ///
     /// # Errors
     ///
@@ -340,10 +354,15 @@ impl SweepClock {
         since_leap: Option<Duration>,
     ) -> Result<(), Duration> {
         if !self.is_within(now, lifetimes) {
-            let lasting = lifetimes.clock_leap.max(lifetimes.in_flight);
-            let first = *self.leaped_to.get_or_insert(now);
-            let has_lasted =
-                now >= first + lasting && since_leap.is_none_or(|since| since >= lasting);
+            let needed = lifetimes.in_flight.saturating_add(lifetimes.longest_unrecorded);
+            let lasting = lifetimes.clock_leap.max(needed);
+            // Of two clocks that are ahead the one that is less so may be right. The other waits until its time has come.
+            let first = self.leaped_to.unwrap_or(now).min(now);
+            self.leaped_to = Some(first);
+            let has_lasted = since_leap.is_some_and(|since| {
+                let most = first + since.saturating_add(lifetimes.clock_leap);
+                since >= lasting && now >= first + lasting && now <= most
+            });
             if !has_lasted {
                 return Err(self.latest.distance(now));
             }
@@ -358,7 +377,10 @@ impl SweepClock {
     }
 }
 
-/// How long a process has seen a clock ahead, by its stopwatch: beside a store, and gone with the process.
+/// What the stopwatch of a process says of the time: beside a store, and gone with the process.
+///
+/// Since the last sweep so much time has passed at least: a clock that shows it does not leap, though nothing was written
+/// since. And a clock that is ahead has been so for as long as the stopwatch says.
 ///
 /// ```
 /// use std::time::Duration;
@@ -376,7 +398,12 @@ impl SweepClock {
 /// assert!(sweep(noon + hour * 10, hour).is_ok()); // it has stayed there: the machine was off
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct LeapWatch(Option<(Timestamp, Duration)>);
+pub struct LeapWatch {
+    /// The leap that was seen, and what the stopwatch showed then.
+    leap: Option<(Timestamp, Duration)>,
+    /// What the last sweep believed, and what the stopwatch showed then.
+    believed: Option<(Timestamp, Duration)>,
+}
 
 impl LeapWatch {
     /// [`SweepClock::believe`], where `elapsed` is what the stopwatch of this process shows.
@@ -392,10 +419,16 @@ impl LeapWatch {
         elapsed: Duration,
     ) -> Result<(), Duration> {
         // A leap that began anew, at another node's word, is another leap.
-        let seen = self.0.filter(|(leap, _)| clock.leaped_to == Some(*leap));
+        let seen = self.leap.filter(|(leap, _)| clock.leaped_to == Some(*leap));
         let since = seen.map(|(_, started)| elapsed.saturating_sub(started));
+        if let Some((at, started)) = self.believed {
+            clock.latest = clock.latest.max(at + elapsed.saturating_sub(started));
+        }
         let believed = clock.believe(now, lifetimes, since);
-        self.0 = clock.leaped_to.map(|leap| seen.unwrap_or((leap, elapsed)));
+        self.leap = clock.leaped_to.map(|leap| seen.unwrap_or((leap, elapsed)));
+        if believed.is_ok() {
+            self.believed = Some((now, elapsed));
+        }
         believed
     }
 }
@@ -412,11 +445,14 @@ mod tests {
         let lifetimes = Lifetimes::default();
         let record = lifetimes.token_until(TokenKind::RefreshToken, START + HOUR);
         assert_eq!(record, START + HOUR * (1 + 7 * 24));
-        assert_eq!(lifetimes.entry_until(record, START), record + HOUR);
-        assert_eq!(lifetimes.entry_until(Timestamp::default(), START), START + HOUR);
+        // An hour in flight, and an hour that a clock may be ahead unnoticed.
+        assert_eq!(lifetimes.entry_until(record, START), record + HOUR * 2);
+        assert_eq!(lifetimes.entry_until(Timestamp::default(), START), START + HOUR * 2);
         let jwt = lifetimes.with_longest_unrecorded(HOUR * 2);
-        assert_eq!(jwt.entry_until(START + HOUR, START), START + HOUR * 3);
-        let nothing_in_flight = lifetimes.with_in_flight(Duration::ZERO);
+        assert_eq!(jwt.entry_until(START + HOUR, START), START + HOUR * 4);
+        let any_clock = lifetimes.with_clock_leap(Duration::MAX);
+        assert_eq!(any_clock.entry_until(Timestamp::default(), START), START + HOUR);
+        let nothing_in_flight = any_clock.with_in_flight(Duration::ZERO);
         assert!(nothing_in_flight.entry_outlives(record) > record);
         assert_eq!(lifetimes.entry_until(Timestamp::MAX, START), Timestamp::MAX);
         assert!(!is_due(Timestamp::MAX, Timestamp::MAX));
@@ -430,7 +466,7 @@ mod tests {
         assert!(!logins.add(START, START + HOUR * 99));
         for kind in TargetKind::ALL {
             let needed = lifetimes.entry_needed_until(kind, START + HOUR, START, &logins);
-            let expected = if kind.is_named_once() { START } else { START + HOUR * 101 };
+            let expected = if kind.is_named_once() { START } else { START + HOUR * 102 };
             assert_eq!(needed, expected, "{kind}");
         }
         let before = START - HOUR * 48;
@@ -438,7 +474,8 @@ mod tests {
         assert_eq!(needed, START);
         let stored = OpenLogins::from_days(logins.days());
         assert_eq!(stored, logins);
-        assert!(!logins.remove_due(START + HOUR * 99) && logins.remove_due(START + HOUR * 100));
+        assert!(!logins.remove_due(START + HOUR * 101, &lifetimes));
+        assert!(logins.remove_due(START + HOUR * 102, &lifetimes));
         assert_eq!(logins, OpenLogins::default());
     }
 
@@ -466,6 +503,36 @@ mod tests {
         assert!(contradicted.note(START, &lifetimes));
         assert!(contradicted.believe(later, &lifetimes, Some(HOUR * 9)).is_err());
         assert_eq!(contradicted.leaped_to, Some(later));
+    }
+
+    /// A clock that is right is ahead of a store that was idle, and so is one that is wrong.
+    #[test]
+    fn of_two_clocks_that_are_ahead_the_one_that_is_less_so_is_believed() {
+        let lifetimes = Lifetimes::default();
+        let mut clock = SweepClock { latest: START, leaped_to: None };
+        let (mut right, mut wrong) = (LeapWatch::default(), LeapWatch::default());
+        for minute in 0..=60 {
+            let elapsed = Duration::from_secs(60 * minute);
+            let now = START + HOUR * 8 + elapsed;
+            assert!(wrong.believe(&mut clock, now + HOUR * 5, &lifetimes, elapsed).is_err());
+            let believed = right.believe(&mut clock, now, &lifetimes, elapsed);
+            assert_eq!(believed.is_ok(), minute == 60, "{minute}");
+        }
+        assert!(wrong.believe(&mut clock, START + HOUR * 14, &lifetimes, HOUR).is_err());
+    }
+
+    #[test]
+    fn time_that_the_stopwatch_saw_pass_is_no_leap() {
+        let lifetimes = Lifetimes::default();
+        let (mut clock, mut watch) = (SweepClock::default(), LeapWatch::default());
+        assert_eq!(watch.believe(&mut clock, START, &lifetimes, Duration::ZERO), Ok(()));
+        // An idle store that is swept every three hours.
+        assert_eq!(watch.believe(&mut clock, START + HOUR * 3, &lifetimes, HOUR * 3), Ok(()));
+        assert_eq!(watch.believe(&mut clock, START + HOUR * 6, &lifetimes, HOUR * 6), Ok(()));
+        assert_eq!(clock.latest, START + HOUR * 6);
+        // Nine hours by the clock, three by the stopwatch.
+        let ahead = watch.believe(&mut clock, START + HOUR * 15, &lifetimes, HOUR * 9);
+        assert_eq!(ahead, Err(HOUR * 6));
     }
 
     #[test]

@@ -87,9 +87,8 @@ pub(super) async fn tokens_are_issued_together_or_not_at_all(subject: &dyn Subje
         let issued = ledger.issue(scene.grant("g"), &tokens, start).await;
         ensure_refused(issued, StoreErrorKind::Conflict, "one of two tokens was taken")?;
         ensure_unknown(&scene, &["free"]).await?;
-        // Nothing of it is in the way of another owner.
-        let other = Grant::new("g", "spa", start);
-        let issued = ledger.issue(other, &[refresh("free", start + DAY)], start).await?;
+        // Nothing of it is in the way of a second attempt.
+        let issued = ledger.issue(scene.grant("g"), &[refresh("free", start + DAY)], start).await?;
         ensure!(issued == Issued::Live, "what was refused before came to {issued:?}");
         scene.live(&["free", "at-taken", "rt-taken"], start).await?;
     }

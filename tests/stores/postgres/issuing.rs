@@ -127,26 +127,6 @@ async fn where_one_token_is_taken_none_is_recorded() {
     assert_eq!(records(&place).await, before);
     // The same token twice in one call is one token.
     one.issue(grant("h"), &[access("x", 9), access("x", 9)], at(0)).await.unwrap();
-    for round in 0..30 {
-        let shared = format!("shared{round}");
-        let racers = [("one", one.clone()), ("two", two.clone())].map(|(name, store)| {
-            let (own, shared) = (format!("{name}{round}"), shared.clone());
-            tokio::spawn(async move {
-                let new = [access(&shared, 9), access(&own, 9)];
-                let issued = store.issue(grant(&format!("{own}-grant")), &new, at(0)).await;
-                (issued.map_err(|error| error.kind()), is_known(&store, &own).await)
-            })
-        });
-        let mut winners = 0;
-        for racer in racers {
-            match racer.await.unwrap() {
-                (Ok(_), true) => winners += 1,
-                (Err(StoreErrorKind::Conflict), false) => {}
-                other => panic!("round {round}: {other:?}"),
-            }
-        }
-        assert_eq!(winners, 1, "round {round}");
-    }
     // The same tokens of the same grant, twice at once: recorded once, and good for both.
     for round in 0..30 {
         let id = format!("same{round}");
@@ -180,4 +160,45 @@ async fn a_rotation_whose_successor_is_taken_consumes_the_token_and_records_noth
     assert_eq!(record.state(), annul::TokenState::Consumed);
     let rotated = rotate(&[refresh("a", 9)]).await.unwrap();
     assert!(matches!(rotated, Rotated::AppliedInGrace(_)), "{rotated:?}");
+}
+
+/// Another process has recorded one of the tokens under its own grant, and has not committed yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_another_process_is_recording_is_waited_for_and_is_a_conflict() {
+    for ends in ["COMMIT", "ROLLBACK"] {
+        let place = Place::new(server::shared()).await;
+        let store = store(&place).await;
+        store.issue(grant("theirs"), &[access("shared", 9)], at(0)).await.unwrap();
+        let other = place.client().await;
+        let undone =
+            "CREATE TEMPORARY TABLE theirs AS SELECT * FROM annul_token; DELETE FROM annul_token";
+        other.batch_execute(undone).await.unwrap();
+        let again = "BEGIN; INSERT INTO annul_token SELECT * FROM theirs";
+        other.batch_execute(again).await.unwrap();
+        let issuing = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let new = [access("a", 9), access("shared", 9), access("z", 9)];
+                store.issue(grant("ours"), &new, at(0)).await
+            })
+        };
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE usename = $1::text AND wait_event_type = 'Lock'";
+        let admin = place.server.admin().await;
+        while admin.query_one(waits, &[&place.name]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        other.batch_execute(ends).await.unwrap();
+        let issued = issuing.await.unwrap();
+        let is_ours = ends == "ROLLBACK";
+        for token in ["a", "z"] {
+            assert_eq!(is_known(&store, token).await, is_ours, "`{token}` after {ends}");
+        }
+        match issued {
+            Ok(_) => assert!(is_ours),
+            Err(error) => {
+                assert!(!is_ours && error.kind() == StoreErrorKind::Conflict, "{error:?}")
+            }
+        }
+    }
 }

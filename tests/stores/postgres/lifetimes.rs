@@ -44,18 +44,23 @@ async fn what_was_revoked_stays_dead_whatever_clock_sweeps_it_and_however_little
     let place = Place::new(server::shared()).await;
     let root = connect(&place, Place::lifetimes()).await;
     let ahead = [2 * 60, 25 * 60, 7 * DAY + 90, 31 * DAY];
-    for (n, target) in targets().into_iter().enumerate() {
+    // Once without a session, and once with one, which is kept as long as the tokens.
+    let cases: Vec<Target> = targets().into_iter().chain(targets()).collect();
+    for (n, target) in cases.iter().cloned().enumerate() {
         let store = root.namespace(&Namespace::new(n.to_string()));
         let tokens = [access("at", 1), refresh("rt", 1)];
         store.issue(grant("g"), &tokens, at(0)).await.unwrap();
-        store.open_session(Session::new("s", "alice", at(0), at(60)).client("web")).await.unwrap();
+        if n >= targets().len() {
+            let session = Session::new("s", "alice", at(0), at(60)).client("web");
+            store.open_session(session).await.unwrap();
+        }
         store.revoke(&operator(target, at(1))).await.unwrap();
     }
     for minutes in ahead {
         // One record at a time: between any two of them, nothing is alive.
         for _ in 0..200 {
             let swept = root.sweep(at(minutes), SweepBudget::rows(1)).await.unwrap();
-            for n in 0..targets().len() {
+            for n in 0..cases.len() {
                 let store = root.namespace(&Namespace::new(n.to_string()));
                 for token in ["at", "rt"] {
                     let found = verdict(&store, token, at(2)).await.unwrap();
@@ -91,6 +96,15 @@ async fn an_entry_waits_for_the_record_that_another_sweep_holds() {
     assert_eq!(held.query(sql, &[]).await.unwrap().len(), 1);
     for days in [8, 9, 100] {
         sweep_all(&store, at(days * DAY)).await;
+    }
+    let dump = place.dump().await.unwrap();
+    assert!(dump.contains("annul_grant "), "the grant went before its token: {dump}");
+    // Nor where the sweep had looked for records before this one came in.
+    let ahead = i64::try_from(at(100 * DAY).as_unix_millis()).unwrap();
+    for late in ["annul_sweep_grants($1, 0, 100)", "annul_sweep_entries($1, 0, 100, 0)"] {
+        let sql = format!("SELECT removed FROM {late}");
+        let removed: i32 = place.client().await.query_one(&sql, &[&ahead]).await.unwrap().get(0);
+        assert_eq!(removed, 0, "{late}");
     }
     held.rollback().await.unwrap();
     let found = verdict(&store, "g1", at(2)).await.unwrap();

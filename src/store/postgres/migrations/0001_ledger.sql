@@ -151,15 +151,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT greatest(horizon, recorded_at + 
 CREATE FUNCTION annul_entry_outlives(record_until bigint, in_flight bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT record_until + greatest(in_flight, 1)';
 
--- Whether a clock that shows this is believed: it is not too far ahead of the latest time.
-CREATE FUNCTION annul_believes(latest bigint, at bigint, leap bigint) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT latest = 0 OR at <= latest + leap';
-
--- Whether the time of a write is noted: to the minute, and at once where it contradicts a leap.
-CREATE FUNCTION annul_notes(latest bigint, leaped_to bigint, at bigint, leap bigint) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-    'SELECT annul_believes(latest, at, leap) AND (at >= latest + 60000 OR leaped_to IS NOT NULL)';
-
 -- The generation of the successors. The last one keeps its own.
 CREATE FUNCTION annul_next_generation(generation integer, last_generation integer) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT least(generation + 1, last_generation)';
@@ -180,11 +171,23 @@ BEGIN
 END
 $$;
 
--- Rotates one refresh token: consumes it and records its successors. Locks: the token, its grant, the successors, entries.
+-- Takes note of the time of a write: to the minute, and not if the clock leaps. A clock that does not leap contradicts one
+-- that did. Called last, for the clock is locked after everything else.
+CREATE FUNCTION annul_note(at bigint, leap bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE annul_clock c
+        SET latest = CASE WHEN at >= c.latest + 60000 THEN at ELSE c.latest END, leaped_to = NULL
+        WHERE (c.latest = 0 OR at <= c.latest + leap) AND (at >= c.latest + 60000 OR c.leaped_to IS NOT NULL);
+    RETURN FOUND;
+END
+$$;
+
+-- Rotates one refresh token: consumes it and records its successors. Locks: the token, its grant, the successors, entries,
+-- the clock.
 --
 -- outcome: 0 rotated, 1 rotated in its grace window, 2 unknown, 3 no refresh token, 4 another client's, 5 revoked,
--- 6 expired, 7 reused, 8 a successor is another grant's, 9 the horizon or the clock is to be raised first, and nothing was
--- done.
+-- 6 expired, 7 reused, 8 a successor is another grant's, 9 the horizon is to be raised first, and nothing was done.
 CREATE FUNCTION annul_rotate(
     in_namespace bigint, in_digest bytea, in_token_key bytea, in_everything_key bytea, in_client bytea,
     in_now bigint, in_grace bigint, in_due bigint, in_leap bigint, in_unrecorded bigint, in_in_flight bigint,
@@ -209,8 +212,7 @@ BEGIN
     covered_by := annul_covered_by(spent, in_token_key, in_everything_key);
     IF covered_by IS NOT NULL THEN outcome := 5; RETURN; END IF;
     SELECT n.horizon INTO horizon FROM annul_namespace n
-        WHERE n.namespace = in_namespace AND n.horizon >= in_due
-        AND NOT EXISTS (SELECT FROM annul_clock c WHERE annul_notes(c.latest, c.leaped_to, in_now, in_leap));
+        WHERE n.namespace = in_namespace AND n.horizon >= in_due;
     IF NOT FOUND THEN outcome := 9; RETURN; END IF;
 
     -- Of all callers with this token, one finds it not yet consumed.
@@ -235,6 +237,7 @@ BEGIN
                    'refresh_token_reuse', 's'
             FROM annul_clock c
             ON CONFLICT (key) DO NOTHING;
+            PERFORM annul_note(in_now, in_leap);
             outcome := 7;
             RETURN;
         END IF;
@@ -293,6 +296,7 @@ BEGIN
     )
     SELECT min(h.kind) INTO covered_by FROM held h;
     IF covered_by IS NOT NULL THEN outcome := 5; END IF;
+    PERFORM annul_note(in_now, in_leap);
 END
 $$;
 

@@ -2,7 +2,7 @@
 -- record of the grant, where it is in this shard; then for each token its record and the entry of it alone. ARGV: until when
 -- the last of them is kept, login, letters of the targets' kinds, how long something may be in flight, now, the leap of a
 -- clock, id of the grant, owner of the grant or '' where its record is elsewhere; then for each token: id, record.
--- Answers {what came of it, letter of what covers them or ''}.
+-- Answers {what came of it ('done', or 'known' where every token was recorded before), letter of what covers them or ''}.
 local kept, login, kinds, flight = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local grant, owner = ARGV[7], ARGV[8]
 local first = 2 + #kinds
@@ -25,11 +25,12 @@ raise(kept, tonumber(ARGV[5]), tonumber(ARGV[6]))
 if owner ~= '' then
   keep_grant(KEYS[first - 1], grant, kept, owner)
 end
-local by = put(tokens, flight) and 't' or ''
+local is_covered, is_new = put(tokens, flight)
+local by = is_covered and 't' or ''
 for n = 1, #kinds do
   local kind = string.sub(kinds, n, n)
   if holds(KEYS[n + 1], kind, login, kept, flight) and by == '' then
     by = kind
   end
 end
-return {'done', by}
+return {is_new and 'done' or 'known', by}

@@ -18,15 +18,16 @@ end
 
 -- Records them; a record that is there stays as it is. Whether an entry for one of them alone covers it.
 local function put(tokens, flight)
-  local is_covered = false
+  local is_covered, is_new = false, false
   for _, token in ipairs(tokens) do
     local key, alone, id, value = unpack(token)
     local due = unpacked(value, 11)
     if redis.call('EXISTS', key) == 0 then
       redis.call('SET', key, value, 'PXAT', forgotten(due))
       remind('t' .. id, due)
+      is_new = true
     end
     is_covered = holds(alone, 't', 0, due, flight) or is_covered
   end
-  return is_covered
+  return is_covered, is_new
 end

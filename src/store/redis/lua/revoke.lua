@@ -11,8 +11,8 @@ end
 note(meta[2], meta[5], tonumber(ARGV[6]), tonumber(ARGV[9]))
 local clock = redis.call('TIME')
 clock = clock[1] * 1000 + math.floor(clock[2] / 1000)
--- The rule of Lifetimes::entry_until. It counts from the latest clock that is known, however old the cutoff.
-local recorded = math.max(tonumber(ARGV[6]), tonumber(meta[2]) or 0, clock)
+-- The rule of Lifetimes::entry_until. It counts from the latest clock that is known, however old the cutoff; or from that.
+local recorded = math.max(tonumber(ARGV[6]), tonumber(meta[2]) or 0, clock, math.min(at, FAR))
 -- Never less than the longest lifetime: this node may have lost what was announced, and the tokens are on others.
 local till = math.max(tonumber(meta[1]) or 0, recorded + tonumber(ARGV[7])) + tonumber(ARGV[8])
 till = math.min(till, FAR)

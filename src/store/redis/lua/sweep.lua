@@ -9,6 +9,8 @@ for n = 6, #ARGV, 2 do
   grants[ARGV[n]] = ARGV[n + 1] == '' and 0 or unpacked(ARGV[n + 1], 1)
 end
 local last = math.floor(now / WIDTH)
+-- Records are found by whole slices. An entry that is looked at early must not go before a record of the slice that is not over.
+local reached = set == 'R' and last * WIDTH or now
 local looked, removed = 0, 0
 
 local function first_slice()
@@ -102,7 +104,7 @@ while slice and looked < budget do
     local due = due_of(member)
     if due == false then
       return {looked, removed, 1}
-    elseif due and is_due(due, now) then
+    elseif due and is_due(due, reached) then
       remove(member)
       removed = removed + 1
     elseif due then
