@@ -72,7 +72,12 @@
 //! open with a whole implementation. The shipped ones (memory, a folder, PostgreSQL, Redis) also implement
 //! [`TokenLedger`](store::TokenLedger) (issue, rotate, sessions), [`Sweep`](store::Sweep) and
 //! [`RevocationFeed`](store::RevocationFeed). [The guide](guide::choosing_a_store) says which one to choose, and what each
-//! survives. The feature `testkit` tells whether a store of yours keeps what they promise.
+//! survives. What all of them
+//! decide alike is in [`store::rules`], as pure functions. The feature `testkit` tries whether a store of yours keeps what
+//! they promise.
+//!
+//! [`Lifetimes`](store::Lifetimes) says how long records and revocations are kept. Set it if device codes live longer than an
+//! hour, or if you issue tokens that are not recorded. Sweep from a timer: [`Authority::sweep`].
 //!
 //! # Authenticate clients
 //!
