@@ -375,8 +375,7 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Takes the authenticator's word, tells of a failure, and asks once more whether the caller is heard where its
-    /// credentials did not say who that is.
+    /// Ends the attempt: reports a failure, and asks the throttle again if the credentials had not named the client.
     pub(crate) fn admit(
         mut self,
         authenticated: Result<AuthenticatedClient, ClientAuthError>,

@@ -156,7 +156,7 @@ name! {
 name! {
     /// The authorization grant that a family of tokens descends from.
     ///
-    /// Every token issued, refreshed or exchanged out of one authorization carries the same grant, so
+    /// Every token that is issued or rotated out of one authorization carries the same grant, so
     /// that one [`Target::Grant`](crate::Target::Grant) entry ends them all. Make it unguessable and
     /// never use one twice: a revoked grant stays revoked.
     ///

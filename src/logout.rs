@@ -16,7 +16,7 @@ const ENDPOINT: Endpoint = Endpoint::Logout;
 /// Answers one request to the logout endpoint: a form with `refresh_token` and the client's credentials.
 ///
 /// Ends the session that the token belongs to, for every client in it, in one write; or the grant alone, for an
-/// offline token. An expired or already exchanged token still logs its session out, and repeating a logout is
+/// offline token. An expired or already consumed token still logs its session out, and repeating a logout is
 /// no error.
 ///
 /// ```
@@ -79,7 +79,7 @@ async fn logout(authority: &Authority, request: &Request<'_>) -> Result<Response
     Ok(success(policy))
 }
 
-/// What a token is answered that no store knows, or that must not be told from one.
+/// The answer for an unknown token, and for one that must look unknown.
 const fn unknown(policy: &Policy) -> Result<Response, EndpointError> {
     match policy.logout.unknown_token {
         LogoutUnknown::InvalidGrant => {

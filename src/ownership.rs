@@ -64,8 +64,8 @@ impl OwnedToken {
 
     /// The entry that revokes it, and its grant where the policy cascades.
     ///
-    /// A refresh token that was already exchanged takes its grant along in any case: its own days are over,
-    /// so whoever presents it wants the rest dead.
+    /// A refresh token that was already consumed takes its grant along in any case: it is no longer good,
+    /// so a client that presents it wants the rest dead.
     pub fn revocation(self, cascade: CascadePolicy, at: Timestamp) -> Revocation {
         let reach = match (self.record.state(), self.record.kind()) {
             (TokenState::Consumed, _) => Cascade::Grant,

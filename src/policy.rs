@@ -27,7 +27,7 @@ pub struct Policy {
     pub foreign_token: ForeignTokenPolicy,
     /// How logout answers.
     pub logout: LogoutPolicy,
-    /// What a token is answered that no store knows, or knows no longer. Default: an empty 200, byte for byte
+    /// The answer for an unknown token, or for one that is no longer known. Default: an empty 200, byte for byte
     /// what a live token gets.
     pub unknown_token: UnknownToken,
     /// Whether the token parameter or the client is looked at first. Default: the client, so that nobody

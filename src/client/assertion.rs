@@ -59,8 +59,8 @@ const MAC_COMPARISONS: usize = 2;
 ///   client of `client_secret_jwt`, a signature with a public key of one of `private_key_jwt`, and never the one with
 ///   the other's.
 /// - The header's `kid` chooses among the registered keys. A key, or the place of one, in the header is not looked at.
-/// - An assertion whose header and claims are right costs one signature, or the MACs of two secrets, whoever it is from;
-///   another one costs none, which depends on nobody's registration. A client whose keys are fetched (`jwks_uri`) can be
+/// - A well-formed assertion costs one signature check (or two MACs) for any sender. A malformed one is refused before that,
+///   for any sender alike. A client whose keys are fetched (`jwks_uri`) can be
 ///   told from others by the time of the fetch, once in an interval; and so can one that registered an RSA key with
 ///   another exponent than 65 537, or a third secret.
 #[derive(Clone)]

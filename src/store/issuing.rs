@@ -52,7 +52,7 @@ pub trait TokenLedger: TokenStore {
         now: Timestamp,
     ) -> Result<Issued, StoreError>;
 
-    /// Exchanges a refresh token for its successors, in one step: of any number of callers with the same
+    /// Rotates a refresh token into its successors, in one step: of any number of callers with the same
     /// token, one wins.
     ///
     /// Called by the host's token endpoint for `grant_type=refresh_token`, after it has authenticated the
@@ -60,7 +60,7 @@ pub trait TokenLedger: TokenStore {
     ///
     /// # Security
     ///
-    /// A consumed token that comes back after the grace window, or from before the previous generation, is
+    /// A consumed token that is presented again after the grace window, or from before the previous generation, is
     /// reuse: the whole grant is revoked (RFC 9700 section 4.14). A token that was revoked on purpose is never
     /// revived by the window.
     ///
@@ -84,7 +84,7 @@ pub trait TokenLedger: TokenStore {
     /// # Errors
     ///
     /// - [`Conflict`](crate::store::StoreErrorKind::Conflict): the session belongs to another subject, or was logged out. Its name is
-    ///   spent; choose another.
+    ///   used up; choose another.
     /// - [`Unavailable`](crate::store::StoreErrorKind::Unavailable): not recorded.
     async fn open_session(&self, session: Session) -> Result<(), StoreError>;
 
@@ -110,7 +110,7 @@ pub enum Issued {
     Live,
 }
 
-/// The exchange of one refresh token for its successors.
+/// The rotation of one refresh token into its successors.
 ///
 /// ```
 /// use std::time::Duration;
@@ -144,7 +144,7 @@ impl<'a> Rotation<'a> {
         Self { presented, client, successors, now, grace: Duration::ZERO }
     }
 
-    /// For how long the token of the previous generation, and no older one, may be exchanged again: a client
+    /// For how long the token of the previous generation, and no older one, may be rotated again: a client
     /// whose answer got lost, or that refreshed in two tabs at once, is not logged out.
     ///
     /// # Security
@@ -166,7 +166,7 @@ impl<'a> Rotation<'a> {
         self.client
     }
 
-    /// What it is exchanged for.
+    /// What it is rotated into.
     pub const fn successors(&self) -> &'a [NewToken<'a>] {
         self.successors
     }
@@ -192,14 +192,14 @@ pub enum Rotated {
     /// The token, of the previous generation, was rotated once more within the grace window. The successors are good; hand
     /// them out. The record is that of the token that was presented, consumed.
     AppliedInGrace(TokenRecord),
-    /// Nothing was exchanged. Answer `invalid_grant`.
+    /// Nothing was rotated. Answer `invalid_grant`.
     Refused(Refused),
     /// The token had been rotated before: its grant is now revoked. Answer `invalid_grant`. The record is that of the
     /// token that was presented, for the alarm.
     Reused(TokenRecord),
 }
 
-/// Why a refresh token was not exchanged.
+/// Why a refresh token was not rotated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refused {

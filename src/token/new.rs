@@ -43,7 +43,7 @@ impl<'a> NewToken<'a> {
         }
     }
 
-    /// Marks a refresh token that another system already rotated out, when its tokens are imported. To exchange it is
+    /// Marks a refresh token that another system already rotated out, when its tokens are imported. To rotate it is
     /// reuse, whatever the grace window. A token of either kind that is marked so is never good: that is how used
     /// assertions are remembered in a token store.
     #[must_use]

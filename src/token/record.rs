@@ -14,7 +14,7 @@ pub enum TokenState {
     /// Nothing.
     #[default]
     Active,
-    /// A refresh token that was exchanged for its successor. Its grant is remembered, so that seeing it
+    /// A refresh token that was rotated into its successor. Its grant is remembered, so that seeing it
     /// again can end the whole family (RFC 9700 section 4.14).
     Consumed,
     /// A revocation covers it.
@@ -185,7 +185,7 @@ impl TokenRecord {
 pub enum Verdict {
     /// Yes; this is what it stands for.
     Active(TokenRecord),
-    /// A refresh token that was already exchanged.
+    /// A refresh token that was already consumed.
     Consumed,
     /// It has outlived itself.
     Expired,

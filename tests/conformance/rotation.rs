@@ -1,5 +1,5 @@
 //! Refresh token rotation (RFC 6749 section 10.4, RFC 9700 section 4.14, OAuth 2.1 section 4.3.1), as far as the
-//! ledger decides it. Races between threads are in `tests/races.rs`.
+//! ledger decides it. Races between threads are cases of `testkit::issuance`.
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ pub(super) struct Batch<'e> {
     scratch: Vec<u8>,
 }
 
-/// What there is one of in the store and in each namespace. Almost every operation asks for it.
+/// Totals of the store and of each namespace. Almost every operation reads them.
 #[derive(Clone, Default)]
 struct Totals {
     store: Option<Total<StoreRow>>,

@@ -45,7 +45,7 @@ pub(super) enum Space {
     Feed,
     /// Whose each grant is, and how often its refresh tokens were rotated.
     Grants,
-    /// What there is one of, in a store or a namespace.
+    /// The totals of the store and of each namespace.
     Meta,
     Sessions,
     Tokens,

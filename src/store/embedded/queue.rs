@@ -1,7 +1,7 @@
 //! The way from the callers, who wait in their futures, to the threads that block.
 //!
-//! A caller leaves a job and awaits its [`Answer`]. The queue is bounded. A watch answers for whoever has waited for too
-//! long: those in the queue, whose jobs it takes out, and those whose jobs a thread is stuck with.
+//! A caller leaves a job and awaits its [`Answer`]. The queue is bounded. A watchdog times out
+//! callers: it drops jobs that are still queued, and answers for jobs that a thread is stuck on.
 
 use std::collections::VecDeque;
 use std::future::Future;

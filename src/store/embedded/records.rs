@@ -148,7 +148,7 @@ pub(super) fn logins_key(namespace: NamespaceId) -> [u8; 17] {
     key
 }
 
-/// What there is one of in a namespace, under its name.
+/// Per-namespace totals, keyed by namespace.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct NamespaceRow {
     /// The latest instant until which any token, grant or session has been kept so far.
@@ -157,7 +157,7 @@ pub(super) struct NamespaceRow {
     pub(super) swept: u64,
 }
 
-/// What there is one of in a store, under [`STORE`].
+/// The totals of the store, under [`STORE`].
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct StoreRow {
     /// The last place that was given to an entry.

@@ -85,7 +85,7 @@ fn revoke_target(
         (Entry::Moves, Some(known)) => {
             // The line of the old place would tell the entry twice.
             batch.remove(Space::Feed, &feed_key(namespace.id, known.place));
-            // It is looked at when it was to be before, and then again.
+            // Its old due date stays; the sweep will reschedule it.
             append_entry(batch, namespace, key, revocation, known.until.max(until))?;
         }
         (Entry::New | Entry::Moves | Entry::Stays, _) => {

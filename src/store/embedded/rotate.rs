@@ -89,7 +89,7 @@ pub(super) fn rotate(
     kept.keep_until(lifetimes.family_until(latest_expiry));
     kept.write(deciding.batch, deciding.namespace)?;
     let next = presented.generation.next();
-    // The entry names a successor.
+    // A revocation already covers one of the successors.
     if let Some(by) = issue::issue_generation(deciding, (&grant, name), successors, next)? {
         return Ok(Rotated::Refused(Refused::Revoked { by }));
     }

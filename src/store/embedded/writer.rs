@@ -36,7 +36,7 @@ const STEP: usize = 192;
 /// How long to wait for an engine that is behind, before it is asked again.
 const BEHIND: Duration = Duration::from_millis(2);
 
-/// How long to leave an engine that could not be opened alone, where nobody asks for it.
+/// Pause before reopening a failed engine when no request is waiting.
 const REST: Duration = Duration::from_millis(200);
 
 /// The longest to wait for callers who are expected back.
@@ -306,7 +306,7 @@ impl<'s> Writer<'s> {
         Some((Arc::clone(&sweeping.slot), step))
     }
 
-    /// Decides what has come, and what still comes meanwhile; for a second attempt at it nobody is waited for again.
+    /// Decides queued operations, and those that arrive while it decides. A retry does not wait for more.
     fn decide(&mut self, batch: &mut Batch<'_>) -> Vec<Reply> {
         let expected = self.expected.take();
         let mut replies = Vec::with_capacity(self.last.0);

@@ -138,9 +138,9 @@ impl fmt::Display for Operation {
 pub enum Outcome {
     /// A revocation that changed nothing.
     Already,
-    /// A refresh token was exchanged.
+    /// A refresh token was rotated.
     Applied,
-    /// A refresh token was exchanged once more, within the grace window.
+    /// A refresh token was rotated once more, within the grace window.
     AppliedInGrace,
     /// Tokens were issued that a revocation covers already.
     BornDead,
@@ -162,9 +162,9 @@ pub enum Outcome {
     Newly,
     /// A token or a session is not known.
     NotFound,
-    /// A refresh token was not exchanged.
+    /// A refresh token was not rotated.
     Refused,
-    /// A refresh token came back that had been exchanged: most likely a theft.
+    /// A consumed refresh token was presented again: most likely a theft.
     Reused,
     /// A sweep removed nothing, because the clock leaps.
     HeldBack,

@@ -42,7 +42,7 @@ use news::News;
 /// - expired and consumed tokens, sessions, and errors: an unavailable store is unavailable, not remembered.
 ///
 /// Only the store answers a revocation. Where it answers with an error, or the caller hangs up, the revocation is
-/// perhaps applied: then the store is asked again for every token that it covers. An exchange that ends so tells nothing:
+/// perhaps applied: then the store is asked again for every token that it covers. A rotation that ends so says nothing:
 /// if the store found a reuse on the way, what else was issued in that grant shows it after `max_staleness`.
 ///
 /// ```
@@ -276,7 +276,7 @@ impl Cache {
     fn revoked(&self, revocation: &Revocation) {
         let target = revocation.target().clone();
         if let (Target::Token(id), Actor::Client(_)) = (&target, revocation.actor()) {
-            // Where the token has been exchanged meanwhile, the store ended its grant.
+            // Where the token was rotated in between, the store ended its grant.
             match self.grants.get(id) {
                 Some(grant) => self.ended(&grant),
                 None => self.news.tell_all(self.stopwatch.as_ref()),

@@ -1,4 +1,4 @@
-//! What was revoked through the layer of late: which of the records that are kept can no longer be believed.
+//! Recent revocations through the layer: which of the records that are kept are out of date.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -71,7 +71,7 @@ impl News {
         self.write(stopwatch, Told::forget_all);
     }
 
-    /// Whether a record can no longer be believed that the store was asked for at this time.
+    /// Whether a record that was fetched at this time is out of date.
     pub(super) fn concern(&self, record: &TokenRecord, asked: Duration) -> bool {
         if nanos(asked) > self.latest.load(SeqCst) {
             return false;
