@@ -92,6 +92,9 @@ impl TargetKind {
     }
 }
 
+// A kind that is added, and not to `ALL`, does not compile. The widest is the last.
+const _: () = assert!(TargetKind::ALL.len() == TargetKind::Everything as usize + 1);
+
 impl fmt::Display for TargetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -80,7 +80,7 @@ impl News {
         told.all.is_some_and(|all| asked <= all)
             || [&told.young, &told.old].into_iter().any(|items| {
                 !items.is_empty()
-                    && targets(record).into_iter().flatten().any(|target| {
+                    && record.targets().any(|target| {
                         let covers =
                             |item: &Item| asked <= item.told && target.covers(item.at, record);
                         items.get(&target).is_some_and(covers)
@@ -112,22 +112,6 @@ impl Told {
 /// Rounded down, so that a record of the same nanosecond is not taken for a later one.
 fn nanos(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The targets under which a token is.
-fn targets(record: &TokenRecord) -> [Option<Target>; 7] {
-    let grant = record.grant();
-    let client = grant.client_id();
-    let subject = grant.subject_id();
-    [
-        Some(Target::Token(record.id().clone())),
-        Some(Target::Grant(grant.id().clone())),
-        grant.session_id().map(|id| Target::Session(id.clone())),
-        subject.map(|subject| Target::SubjectAtClient(subject.clone(), client.clone())),
-        subject.map(|subject| Target::Subject(subject.clone())),
-        Some(Target::Client(client.clone())),
-        Some(Target::Everything),
-    ]
 }
 
 #[cfg(test)]

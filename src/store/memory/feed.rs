@@ -20,13 +20,20 @@ impl Ledger {
         let mut found = Vec::new();
         if after < to {
             let between = (after, to);
-            self.tokens.list(between, limit, TargetKind::Token, &mut found);
-            self.grants.list(between, limit, TargetKind::Grant, &mut found);
-            self.sessions.list(between, limit, TargetKind::Session, &mut found);
-            self.subjects_at_clients.list(between, limit, TargetKind::SubjectAtClient, &mut found);
-            self.subjects.list(between, limit, TargetKind::Subject, &mut found);
-            self.clients.list(between, limit, TargetKind::Client, &mut found);
-            self.everything.list(between, limit, TargetKind::Everything, &mut found);
+            for kind in TargetKind::ALL {
+                let found = &mut found;
+                match kind {
+                    TargetKind::Token => self.tokens.list(between, limit, kind, found),
+                    TargetKind::Grant => self.grants.list(between, limit, kind, found),
+                    TargetKind::Session => self.sessions.list(between, limit, kind, found),
+                    TargetKind::SubjectAtClient => {
+                        self.subjects_at_clients.list(between, limit, kind, found);
+                    }
+                    TargetKind::Subject => self.subjects.list(between, limit, kind, found),
+                    TargetKind::Client => self.clients.list(between, limit, kind, found),
+                    TargetKind::Everything => self.everything.list(between, limit, kind, found),
+                }
+            }
             found.sort_unstable_by_key(|(line, _)| line.place);
         }
         let next = match found.get(limit - 1) {

@@ -50,13 +50,16 @@ impl Ledger {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.tokens.len()
-            + self.grants.len()
-            + self.sessions.len()
-            + self.subjects_at_clients.len()
-            + self.subjects.len()
-            + self.clients.len()
-            + self.everything.len()
+        let of = |kind| match kind {
+            TargetKind::Token => self.tokens.len(),
+            TargetKind::Grant => self.grants.len(),
+            TargetKind::Session => self.sessions.len(),
+            TargetKind::SubjectAtClient => self.subjects_at_clients.len(),
+            TargetKind::Subject => self.subjects.len(),
+            TargetKind::Client => self.clients.len(),
+            TargetKind::Everything => self.everything.len(),
+        };
+        TargetKind::ALL.into_iter().map(of).sum()
     }
 
     /// Says that a record which is kept until then is about to be written.
@@ -170,36 +173,43 @@ impl Ledger {
     pub(super) fn sweep(&self, now: Timestamp, budget: usize, needed: &impl Needed) -> SweepStep {
         let places = &self.places;
         let mut total = SweepStep::default();
-        let left = |done: SweepStep| budget.saturating_sub(done.looked_at);
-        let cutoff = |kind, at, until| needed.cutoff_until(kind, at, until);
-        total += self.tokens.sweep(now, left(total), places, |entry| {
-            needed.token_entry_until(&entry.target, entry.until)
-        });
-        total += self.grants.sweep(now, left(total), places, |entry| entry.until);
-        total += self.sessions.sweep(now, left(total), places, |entry| entry.until);
-        total += self.subjects_at_clients.sweep(now, left(total), places, |entry| {
-            cutoff(TargetKind::SubjectAtClient, entry.at, entry.until)
-        });
-        total += self.subjects.sweep(now, left(total), places, |entry| {
-            cutoff(TargetKind::Subject, entry.at, entry.until)
-        });
-        total += self.clients.sweep(now, left(total), places, |entry| {
-            cutoff(TargetKind::Client, entry.at, entry.until)
-        });
-        total += self.everything.sweep(now, left(total), places, |entry| {
-            cutoff(TargetKind::Everything, entry.at, entry.until)
-        });
+        for kind in TargetKind::ALL {
+            let left = budget.saturating_sub(total.looked_at);
+            let cutoff = |at, until| needed.cutoff_until(kind, at, until);
+            total += match kind {
+                TargetKind::Token => self.tokens.sweep(now, left, places, |entry| {
+                    needed.token_entry_until(&entry.target, entry.until)
+                }),
+                TargetKind::Grant => self.grants.sweep(now, left, places, |entry| entry.until),
+                TargetKind::Session => self.sessions.sweep(now, left, places, |entry| entry.until),
+                TargetKind::SubjectAtClient => {
+                    let table = &self.subjects_at_clients;
+                    table.sweep(now, left, places, |entry| cutoff(entry.at, entry.until))
+                }
+                TargetKind::Subject => {
+                    self.subjects.sweep(now, left, places, |entry| cutoff(entry.at, entry.until))
+                }
+                TargetKind::Client => {
+                    self.clients.sweep(now, left, places, |entry| cutoff(entry.at, entry.until))
+                }
+                TargetKind::Everything => {
+                    self.everything.sweep(now, left, places, |entry| cutoff(entry.at, entry.until))
+                }
+            };
+        }
         total
     }
 
     pub(super) fn has_due(&self, now: Timestamp) -> bool {
-        self.tokens.has_due(now)
-            || self.grants.has_due(now)
-            || self.sessions.has_due(now)
-            || self.subjects_at_clients.has_due(now)
-            || self.subjects.has_due(now)
-            || self.clients.has_due(now)
-            || self.everything.has_due(now)
+        TargetKind::ALL.into_iter().any(|kind| match kind {
+            TargetKind::Token => self.tokens.has_due(now),
+            TargetKind::Grant => self.grants.has_due(now),
+            TargetKind::Session => self.sessions.has_due(now),
+            TargetKind::SubjectAtClient => self.subjects_at_clients.has_due(now),
+            TargetKind::Subject => self.subjects.has_due(now),
+            TargetKind::Client => self.clients.has_due(now),
+            TargetKind::Everything => self.everything.has_due(now),
+        })
     }
 }
 

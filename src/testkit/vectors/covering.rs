@@ -183,6 +183,9 @@ mod tests {
     fn the_rule_answers_every_vector() {
         let cases = covering();
         assert!(cases.len() > 300, "{}", cases.len());
+        for kind in TargetKind::ALL {
+            assert!(cases.iter().any(|case| case.covered_by == Some(kind)), "no vector for {kind}");
+        }
         for case in cases {
             for id in [TokenDigest::from_bytes([1; 32]).into(), TokenId::named("jti-1")] {
                 let grant = case.grant.clone();
