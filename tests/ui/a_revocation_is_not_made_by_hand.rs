@@ -8,6 +8,7 @@ fn main() {
     let _ = Revocation {
         target: Target::Everything,
         at: Timestamp::default(),
+        recorded_at: Timestamp::default(),
         reason: Reason::ClientRequest,
         actor: Actor::Client("web".into()),
     };

@@ -264,7 +264,7 @@ async fn a_cutoff_that_is_kept_for_a_session_is_kept_by_redis_as_well() {
     store.open_session(session).await.unwrap();
     sweep_all(&store, now + HOUR / 2).await;
     let store = connect(&server, 4, bare().with_clock_leap(Duration::MAX)).await;
-    sweep_all(&store, now + HOUR * 2).await;
+    sweep_all(&store, now + HOUR * 4).await;
     let instant = |pattern: &str| -> i64 {
         let keys: Vec<Vec<u8>> = redis::from_redis_value(server.ask(&["KEYS", pattern])).unwrap();
         assert_eq!(keys.len(), 1, "{pattern}");
