@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, and waits for servers"
 )]
 
+mod k1_attacks;
 mod k1_forgotten;
 mod k2_acknowledged;
 mod k7_clocks;
