@@ -168,8 +168,10 @@ impl Bench {
                 command.arg([tag.as_slice(), b"x"].concat());
                 command.arg(&id).arg(&at).arg("g");
                 let body = format!("\u{1}\u{10}grant-{n:010}\u{6}logouto");
-                // When it is recorded, the longest lifetime with what is remembered after it, and what is in flight.
+                // When it is recorded, the longest lifetime with what is remembered after it, what is in flight, and the
+                // leap of a clock.
                 command.arg(body).arg(&id).arg(now).arg(3_196_800_000_u64).arg(3_600_000_u64);
+                command.arg(9_000_000_000_000_000_u64);
                 let answer: redis::Value = command.query_async(&mut bare).await.unwrap();
                 assert!(matches!(&answer, redis::Value::Array(parts) if parts.len() == 2));
             }
