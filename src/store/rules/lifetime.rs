@@ -293,10 +293,10 @@ impl OpenLogins {
 ///
 /// A clock that is more than [`Lifetimes::clock_leap`] ahead of that is not believed, and the sweep removes nothing. If the
 /// machine was off for so long, the clock is right. So a leap is believed once it has lasted: for as long as a leap is, and for
-/// as long as anything may be in flight or live without a record, by the clock's own account and by the stopwatch of the process. Another node whose
-/// clock shows the time as it was contradicts it, and the waiting begins anew.
+/// as long as anything may be in flight or live without a record, by the clock's own account and by the stopwatch of the
+/// process. Another node whose clock shows the time as it was contradicts it, and the waiting begins anew.
 ///
-/// What a believed clock removes is dead, never alive: entries outlive their records.
+/// What is recorded and removed by a clock that was believed is dead, never alive: entries outlive their records.
 ///
 /// ```
 /// use std::time::Duration;
@@ -322,7 +322,7 @@ pub struct SweepClock {
 }
 
 impl SweepClock {
-    /// Takes note of the time of a write: an issue, a rotation, a session, a revocation. Says whether that changed anything.
+    /// Takes note of the time of a write: an issue, a rotation, a revocation. A session does not say what time it is. Says whether that changed anything.
     ///
     /// To the minute, so that a store writes it down seldom. A clock that leaps is not noted; one that does not contradicts a
     /// leap.
