@@ -54,7 +54,15 @@ const NOW: Rules = Rules {
     not_widened: false,
 };
 
-pub(crate) const ALL: [OldRule; 7] = [
+pub(crate) const ALL: [OldRule; 8] = [
+    OldRule {
+        fault: "a consumed token",
+        what: "its revocation is not widened to its grant",
+        rules: Rules { not_widened: true, ..NOW },
+        retention: None,
+        world: 0,
+        breaks: Breaks::Alive,
+    },
     OldRule {
         fault: "K1.1",
         what: "an entry goes at the latest expiry, and every clock is believed",

@@ -25,8 +25,9 @@
 //!    that is further ahead forgets its entries while a node behind it still has the records. A server whose clock was more
 //!    than a day ahead of what is kept, and is put right, has deleted some of that and not the rest: flush it.
 //!
-//! *Issue* on one server records all tokens or none. In a Cluster a token whose value is taken fails the issue, and may leave
-//! the others recorded, the horizons raised, and the grant with its owner: such tokens are never handed out.
+//! *Issue* on one server records all tokens or none. In a Cluster a token whose value is taken fails the issue, and the others
+//! are taken back. That leaves the horizons raised and the grant with its owner; and where the call fails on the way, the
+//! tokens, which are never handed out.
 //!
 //! *Sweep* asks every shard first, removes tokens and sessions, and only then entries and grant records, from a queue of their
 //! own: while a record that is due is left in any shard, no entry goes. It collects from every shard which sessions last, by
